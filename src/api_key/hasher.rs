@@ -1,0 +1,233 @@
+//! What is kept of a key: a digest, never the key.
+//!
+//! Keys that this crate makes have 256 bits of randomness, so a fast hash is as hard to invert as a slow one. A
+//! **pepper**, a secret that lives beside the server and not in its database, makes a leaked table of digests useless
+//! even for keys that were imported and are weaker, and keeps digests from being computed by anyone else.
+
+use std::fmt;
+use std::hint::black_box;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::IssueError;
+use crate::ConfigError;
+
+/// Separates the digests of keys from any other use of SHA-256, and of the same pepper.
+const DOMAIN: &[u8] = b"tower-keep/api-key/1\0";
+const PEPPER_MIN: usize = 32;
+const PEPPER_ID_MAX: usize = 8;
+
+/// Makes the digests of keys, for the layer and for whoever issues keys. Cloning shares it.
+///
+/// With peppers it writes `hmac-sha256/<pepper id>`, by the newest pepper, and accepts the digests of all; without, it
+/// writes `sha256`.
+///
+/// ```
+/// use tower_keep::KeyHasher;
+///
+/// # let [new, old] = [[7_u8; 32], [1_u8; 32]];
+/// let hasher = KeyHasher::peppered("2026", new)?.also_accepting("2025", old)?;
+/// assert_eq!(hasher.digest("some key").tag().to_string(), "hmac-sha256/2026");
+/// # Ok::<(), tower_keep::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct KeyHasher {
+    /// The newest first; none at all means plain SHA-256.
+    peppers: Arc<[Pepper]>,
+}
+
+#[derive(Clone)]
+struct Pepper {
+    tag: DigestTag,
+    /// The HMAC with its key absorbed, which saves two blocks on every request.
+    keyed: Hmac<Sha256>,
+}
+
+impl KeyHasher {
+    /// Hashes without a pepper.
+    pub fn sha256() -> Self {
+        Self { peppers: Arc::new([]) }
+    }
+
+    /// Hashes with a pepper of at least 32 random bytes. The id names it in stored digests: 1 to 8 ASCII letters,
+    /// digits or `-`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::PepperId`] and [`ConfigError::PepperTooShort`].
+    pub fn peppered(id: &str, pepper: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Self::sha256().also_accepting(id, pepper)
+    }
+
+    /// Accepts the digests of an older pepper as well, so that a pepper can be replaced while keys live on.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::PepperId`], [`ConfigError::PepperTooShort`] and [`ConfigError::PepperIdRepeated`].
+    pub fn also_accepting(self, id: &str, pepper: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let (tag, pepper) = (DigestTag::peppered(id)?, pepper.as_ref());
+        if self.peppers.iter().any(|known| known.tag == tag) {
+            return Err(ConfigError::PepperIdRepeated { given: id.to_owned() });
+        }
+        let short = ConfigError::PepperTooShort { bytes: pepper.len() };
+        if pepper.len() < PEPPER_MIN {
+            return Err(short);
+        }
+        // HMAC takes keys of any length; an error could only speak of the length.
+        let keyed = Hmac::new_from_slice(pepper).map_err(|_| short)?;
+        Ok(Self { peppers: self.peppers.iter().cloned().chain([Pepper { tag, keyed }]).collect() })
+    }
+
+    /// Hashes with a pepper that nobody knows and that ends with the process: right for keys that live in memory.
+    pub(super) fn ephemeral() -> Result<Self, IssueError> {
+        let mut pepper = Zeroizing::new([0; PEPPER_MIN]);
+        getrandom::fill(&mut *pepper)?;
+        Ok(Self::peppered("memory", *pepper)?)
+    }
+
+    /// Makes the digest that new records keep.
+    pub fn digest(&self, key: &str) -> KeyDigest {
+        match self.peppers.first() {
+            Some(pepper) => pepper.digest(key),
+            None => plain(key),
+        }
+    }
+
+    /// Makes a digest of the kind that a record has, or nothing if its pepper is not at hand.
+    pub fn digest_as(&self, tag: DigestTag, key: &str) -> Option<KeyDigest> {
+        if tag == DigestTag::SHA256 {
+            return Some(plain(key));
+        }
+        Some(self.peppers.iter().find(|pepper| pepper.tag == tag)?.digest(key))
+    }
+
+    /// Returns the tags of the digests that it makes or accepts, the one that it writes first.
+    pub fn tags(&self) -> impl Iterator<Item = DigestTag> {
+        let plain = self.peppers.is_empty().then_some(DigestTag::SHA256);
+        self.peppers.iter().map(|pepper| pepper.tag).chain(plain)
+    }
+
+    /// Does the work of comparing a key with a stored digest, where there is none.
+    pub(super) fn compare_with_nothing(&self, key: &str) {
+        let nothing = KeyDigest::new(DigestTag::SHA256, [0; 32]);
+        black_box(self.digest(key).matches(black_box(&nothing)));
+    }
+}
+
+impl Pepper {
+    fn digest(&self, key: &str) -> KeyDigest {
+        let mut hmac = self.keyed.clone();
+        hmac.update(DOMAIN);
+        hmac.update(key.as_bytes());
+        KeyDigest::new(self.tag, hmac.finalize().into_bytes().into())
+    }
+}
+
+fn plain(key: &str) -> KeyDigest {
+    let hash = Sha256::new().chain_update(DOMAIN).chain_update(key.as_bytes());
+    KeyDigest::new(DigestTag::SHA256, hash.finalize().into())
+}
+
+impl fmt::Debug for KeyHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.tags()).finish()
+    }
+}
+
+/// How a digest was made: `sha256`, or `hmac-sha256/<pepper id>`.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct DigestTag([u8; PEPPER_ID_MAX]);
+
+impl DigestTag {
+    /// SHA-256 without a pepper.
+    pub const SHA256: Self = Self([0; PEPPER_ID_MAX]);
+
+    fn peppered(id: &str) -> Result<Self, ConfigError> {
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if id.is_empty() || id.len() > PEPPER_ID_MAX || !id.bytes().all(is_letter) {
+            return Err(ConfigError::PepperId { given: id.to_owned() });
+        }
+        let mut tag = [0; PEPPER_ID_MAX];
+        tag[..id.len()].copy_from_slice(id.as_bytes());
+        Ok(Self(tag))
+    }
+}
+
+impl FromStr for DigestTag {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        match text.split_once('/') {
+            None if text == "sha256" => Ok(Self::SHA256),
+            Some(("hmac-sha256", id)) => Self::peppered(id),
+            _ => Err(ConfigError::DigestTag { given: text.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for DigestTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::SHA256 {
+            return f.write_str("sha256");
+        }
+        let id = std::str::from_utf8(&self.0).unwrap_or_default();
+        write!(f, "hmac-sha256/{}", id.trim_end_matches('\0'))
+    }
+}
+
+impl fmt::Debug for DigestTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The digest of a key: its tag and 32 bytes.
+///
+/// It has no `==`: two digests are compared by [`matches`](Self::matches), which takes the same time wherever they
+/// differ.
+#[derive(Clone, Copy)]
+pub struct KeyDigest {
+    tag: DigestTag,
+    bytes: [u8; 32],
+}
+
+impl KeyDigest {
+    /// Puts a digest together that a store has kept.
+    pub const fn new(tag: DigestTag, bytes: [u8; 32]) -> Self {
+        Self { tag, bytes }
+    }
+
+    /// Returns how it was made.
+    pub const fn tag(&self) -> DigestTag {
+        self.tag
+    }
+
+    /// Returns its 32 bytes, for a store to keep.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// Compares in constant time. Digests of different tags never match.
+    pub fn matches(&self, other: &Self) -> bool {
+        let words = |bytes: &[u8; 32]| {
+            let (words, _) = bytes.as_chunks::<8>();
+            [words[0], words[1], words[2], words[3]].map(u64::from_ne_bytes)
+        };
+        let (left, right) = (words(&self.bytes), words(&other.bytes));
+        // Four words through `subtle` cost a twentieth of 32 bytes through it. The tag is no secret.
+        let equal =
+            left[0].ct_eq(&right[0]) & left[1].ct_eq(&right[1]) & left[2].ct_eq(&right[2]) & left[3].ct_eq(&right[3]);
+        self.tag == other.tag && bool::from(equal)
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyDigest({}, [redacted])", self.tag)
+    }
+}

@@ -1,0 +1,348 @@
+//! API keys: the scheme, the form of a key, its digest, its record, and the stores.
+
+pub mod format;
+pub mod hasher;
+pub mod issue;
+mod locations;
+pub mod record;
+pub mod store;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::{CACHE_CONTROL, COOKIE, REFERRER_POLICY};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue};
+
+pub use format::{FormatError, KeyFormat};
+pub use hasher::{DigestTag, KeyDigest, KeyHasher};
+pub use issue::{IssueError, IssuedKey, KeyRules, NewKey};
+pub use locations::PresentedKey;
+pub use record::{KeyId, KeyRecord, Superseded};
+pub use store::{
+    AdminError, Found, KeyAdmin, KeyFilter, KeyStore, Lookup, MemoryStore, Page, StoreError, StoreFn, store_fn,
+};
+
+use locations::{Locations, Place};
+
+use crate::auth::Problem;
+use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Principal, Rejection, Scheme};
+
+/// What [`Principal::scheme`] says.
+const SCHEME: &str = "api-key";
+/// The authentication scheme of the challenge and of `Authorization`. No scheme is registered for API keys.
+const SCHEME_NAME: &str = "ApiKey";
+const BEARER: &str = "Bearer";
+const SUPERSEDED: HeaderName = HeaderName::from_static("api-key-superseded");
+
+/// Guards a service by API keys.
+///
+/// ```
+/// use tower::{ServiceBuilder, service_fn};
+/// use tower_keep::{ApiKeyLayer, MemoryStore};
+/// # use http::{Request, Response};
+/// # async fn handle(_: Request<String>) -> Result<Response<String>, std::convert::Infallible> {
+/// #     Ok(Response::default())
+/// # }
+///
+/// let keys = MemoryStore::new();
+/// let service = ServiceBuilder::new().layer(ApiKeyLayer::new(keys)).service(service_fn(handle));
+/// ```
+pub type ApiKeyLayer<R = Problem> = AuthLayer<ApiKey, R>;
+
+impl ApiKeyLayer {
+    /// Guards by the keys of a store, with the defaults of [`ApiKey`].
+    pub fn new(store: impl KeyStore) -> Self {
+        Self::over(ApiKey::new(store))
+    }
+}
+
+/// The API key scheme.
+///
+/// A key may stand in the header field `x-api-key` or in `Authorization: ApiKey`, and in other places where a setting
+/// says so. One request has one key.
+///
+/// ```
+/// use tower_keep::{ApiKey, ApiKeyLayer, MemoryStore};
+///
+/// let scheme = ApiKey::new(MemoryStore::new()).header("apikey")?.bearer().realm("orders")?;
+/// let layer = ApiKeyLayer::over(scheme);
+/// # Ok::<(), tower_keep::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct ApiKey {
+    core: Arc<Core>,
+    locations: Locations,
+    realm: String,
+}
+
+/// What judging a key takes.
+#[derive(Clone)]
+struct Core {
+    store: Arc<dyn KeyStore>,
+    rules: KeyRules,
+}
+
+impl ApiKey {
+    /// Accepts the keys of a store, written and hashed as its rules say.
+    pub fn new(store: impl KeyStore) -> Self {
+        let rules = store.rules();
+        let core = Core { store: Arc::new(store), rules };
+        Self { core: Arc::new(core), locations: Locations::default(), realm: "api".to_owned() }
+    }
+
+    /// Reads keys from another header field than `x-api-key`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::HeaderName`], and [`ConfigError::HeaderReserved`] for fields with a meaning of their own.
+    pub fn header(mut self, name: &str) -> Result<Self, ConfigError> {
+        self.locations.set_header(name)?;
+        Ok(self)
+    }
+
+    /// Reads keys from one more header field.
+    ///
+    /// # Errors
+    ///
+    /// As [`header`](Self::header).
+    pub fn also_header(mut self, name: &str) -> Result<Self, ConfigError> {
+        self.locations.add_header(name)?;
+        Ok(self)
+    }
+
+    /// Reads keys from `Authorization: Bearer`, too. Beside tokens in the same field, a value that starts with the
+    /// prefix of the key format is a key and nothing else; where the rules accept imported keys, so is every value that
+    /// is not three segments with dots between them.
+    #[must_use]
+    pub const fn bearer(mut self) -> Self {
+        self.locations.bearer = true;
+        self
+    }
+
+    /// Sets the realm of the challenge (RFC 9110, section 11.5). The default is `api`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Realm`] for characters outside printable ASCII.
+    pub fn realm(mut self, realm: &str) -> Result<Self, ConfigError> {
+        if !realm.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(ConfigError::Realm { given: realm.to_owned() });
+        }
+        realm.clone_into(&mut self.realm);
+        Ok(self)
+    }
+
+    /// Reads keys from a cookie, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::ParameterName`].
+    ///
+    /// # Security
+    ///
+    /// Browsers send cookies by themselves, also for requests that a page of another site makes. Requests other than
+    /// GET, HEAD, OPTIONS and TRACE are refused unless the browser says `Sec-Fetch-Site: same-origin` or `none`, or
+    /// `Origin` is one that [`allow_origin`](Self::allow_origin) names.
+    pub fn insecure_allow_cookie(mut self, name: &str) -> Result<Self, ConfigError> {
+        self.locations.set_cookie(name)?;
+        Ok(self)
+    }
+
+    /// Names an origin, such as `https://app.example.com`, whose pages may send requests with a key in a cookie.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Origin`].
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self, ConfigError> {
+        self.locations.add_origin(origin)?;
+        Ok(self)
+    }
+
+    /// Reads keys from a query parameter, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::ParameterName`].
+    ///
+    /// # Security
+    ///
+    /// Targets stand in logs, histories and `Referer`. The key is taken out of the request's target, and the response
+    /// says `no-store` and `no-referrer`; but what saw the request before this layer has seen the key, and axum keeps
+    /// an `OriginalUri` that this layer cannot change.
+    pub fn insecure_allow_query(mut self, name: &str) -> Result<Self, ConfigError> {
+        self.locations.set_query(name)?;
+        Ok(self)
+    }
+
+    /// Reads keys by other rules than those of the store.
+    #[must_use]
+    pub fn rules(mut self, rules: KeyRules) -> Self {
+        self.core = Arc::new(Core { rules, ..(*self.core).clone() });
+        self
+    }
+
+    /// Finds the record of a key. Nothing is hashed and nothing is looked up for a key whose checksum is wrong.
+    fn find(&self, text: &str) -> Answer<Result<Found, Rejection>> {
+        let Core { store, rules } = &*self.core;
+        match rules.format().parse(text) {
+            Ok(id) => store.find(&Lookup::Id(id)).map(Ok),
+            Err(FormatError::Foreign) if rules.accepts_imported() => {
+                let mut digests: Vec<_> =
+                    rules.hasher().tags().skip(1).filter_map(|tag| rules.hasher().digest_as(tag, text)).collect();
+                digests.reverse();
+                find_by_digest(store, rules.hasher().digest(text), digests).map(Ok)
+            }
+            Err(FormatError::Foreign) => Answer::Now(Err(Rejection::invalid("key_foreign"))),
+            Err(FormatError::Shape) => Answer::Now(Err(Rejection::invalid("key_malformed"))),
+            Err(FormatError::Checksum) => Answer::Now(Err(Rejection::invalid("key_checksum"))),
+        }
+    }
+}
+
+/// Looks for one digest after the other, the newest pepper's first.
+fn find_by_digest(store: &Arc<dyn KeyStore>, digest: KeyDigest, mut older: Vec<KeyDigest>) -> Answer<Found> {
+    let answer = store.find(&Lookup::Digest(digest));
+    let Some(next) = older.pop() else { return answer };
+    let store = Arc::clone(store);
+    answer.then(move |found| match found {
+        Ok(None) => find_by_digest(&store, next, older),
+        found => Answer::Now(found),
+    })
+}
+
+impl Core {
+    /// Compares a key with what was found. Whatever is wrong with it, the work and the answer are the same.
+    fn judge(&self, key: &PresentedKey, found: Found) -> Result<Admission, Rejection> {
+        let hasher = self.rules.hasher();
+        let record = match found {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                hasher.compare_with_nothing(key.as_str());
+                return Err(Rejection::invalid("key_unknown"));
+            }
+            Err(error) => return Err(unanswered(error)),
+        };
+        let now = self.rules.now();
+        let about = |rejection: Rejection| rejection.about(record.id().as_str());
+        let until = matching(&record, key.as_str(), &self.rules).map_err(about)?;
+        if let Some(reason) = record.fault(now) {
+            return Err(about(Rejection::invalid(reason)));
+        }
+        if until.is_some_and(|until| until <= now) {
+            return Err(about(Rejection::invalid("key_superseded")));
+        }
+        self.store.seen(record.id(), now);
+        let admission = Admission::new(Principal::from_identity(record, until));
+        Ok(match until {
+            Some(until) => admission.with_header(SUPERSEDED, superseded(until)),
+            None => admission,
+        })
+    }
+}
+
+/// Finds the secret of a record that a key is, and returns until when it works if it is not the present one.
+fn matching(record: &KeyRecord, key: &str, rules: &KeyRules) -> Result<Option<SystemTime>, Rejection> {
+    let present = [(record.digest(), None)].into_iter();
+    let before = record.superseded().iter().map(|superseded| (superseded.digest(), Some(superseded.until())));
+    let mut computed = None::<KeyDigest>;
+    let mut hit = None;
+    for (stored, until) in present.chain(before) {
+        let digest = match computed.filter(|digest| digest.tag() == stored.tag()) {
+            Some(digest) => digest,
+            None => match rules.hasher().digest_as(stored.tag(), key) {
+                Some(digest) => digest,
+                // Its pepper is not at hand: this secret can be neither right nor wrong.
+                None => continue,
+            },
+        };
+        computed = Some(digest);
+        // Every secret is compared, so that the time does not tell which one it was.
+        if digest.matches(stored) && hit.is_none() {
+            hit = Some(until);
+        }
+    }
+    match (hit, computed) {
+        (Some(until), _) => Ok(until),
+        (None, Some(_)) => Err(Rejection::invalid("key_mismatch")),
+        (None, None) => Err(Rejection::misconfigured(
+            "pepper_missing",
+            format!("the digest of the key was made as {}, and that pepper is not configured", record.digest().tag()),
+        )),
+    }
+}
+
+fn unanswered(error: StoreError) -> Rejection {
+    match &error {
+        StoreError::Unavailable { retry_after, .. } => {
+            let retry_after = *retry_after;
+            let rejection = Rejection::unavailable("store_unavailable", error);
+            retry_after.into_iter().fold(rejection, Rejection::with_retry_after)
+        }
+        StoreError::Misconfigured { .. } => Rejection::misconfigured("store_misconfigured", error),
+    }
+}
+
+/// Writes until when a superseded secret works, in the form of RFC 9651, section 3.3.7.
+fn superseded(until: SystemTime) -> HeaderValue {
+    let seconds = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    // An `@` and digits are a field value.
+    HeaderValue::try_from(format!("@{seconds}")).unwrap_or(HeaderValue::from_static("@0"))
+}
+
+/// Adds what the place of a key asks of the response.
+fn from_place(verdict: Result<Admission, Rejection>, key: &PresentedKey) -> Result<Admission, Rejection> {
+    let scheme = Some(key.presented_as());
+    let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let no_referrer = (REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    match verdict {
+        Ok(admission) => {
+            let admission = admission.presented_as(scheme);
+            Ok(match key.place() {
+                Place::Authorization(_) => admission,
+                Place::Header(name) => admission.in_field(name.clone()),
+                Place::Cookie => admission.in_field(COOKIE),
+                Place::Query => [no_store, no_referrer]
+                    .into_iter()
+                    .fold(admission, |admission, (name, value)| admission.with_header(name, value)),
+            })
+        }
+        Err(rejection) => {
+            let rejection = rejection.presented_as(scheme);
+            Err(match key.place() {
+                Place::Query => rejection.with_header(no_referrer.0, no_referrer.1),
+                _ => rejection,
+            })
+        }
+    }
+}
+
+impl Scheme for ApiKey {
+    type Credential = PresentedKey;
+
+    fn take(&self, head: &mut Parts) -> Result<Option<PresentedKey>, Rejection> {
+        self.locations.take(head, &self.core.rules)
+    }
+
+    fn verify(&self, key: PresentedKey) -> Answer<Result<Admission, Rejection>> {
+        let found = self.find(key.as_str());
+        let core = Arc::clone(&self.core);
+        found.map(move |found| from_place(found.and_then(|found| core.judge(&key, found)), &key))
+    }
+
+    fn challenges(&self) -> Vec<Challenge> {
+        let schemes = [Some(SCHEME_NAME), self.locations.bearer.then_some(BEARER)];
+        schemes.into_iter().flatten().map(|scheme| Challenge::new(scheme).with("realm", self.realm.clone())).collect()
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKey")
+            .field("locations", &self.locations)
+            .field("rules", &self.core.rules)
+            .field("realm", &self.realm)
+            .finish_non_exhaustive()
+    }
+}

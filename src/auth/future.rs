@@ -1,0 +1,120 @@
+//! The future that all guarded services share.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::request::Parts;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::kept::Kept;
+use super::service::Pass;
+use super::trail::Trail;
+use super::{Admission, Responder, Scheme};
+use crate::Rejection;
+use crate::answer::BoxFuture;
+
+pin_project! {
+    /// The response of an [`Auth`](crate::Auth) service. Dropping it drops the request, the verification and the inner
+    /// call, wherever they are.
+    pub struct ResponseFuture<S, C, R, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<S, B>,
+        trail: Trail<C, R>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        Refused { response: Option<S::Response> },
+        Waiting { waiting: Option<Box<Waiting<S, B>>> },
+        Calling { service: S, request: Option<Request<B>> },
+        Forwarding { #[pin] response: S::Future },
+    }
+}
+
+/// A request whose verdict has to be waited for, beside the clone of the inner service that will get it.
+pub(crate) struct Waiting<S, B> {
+    pub(crate) verdict: BoxFuture<Result<Admission, Rejection>>,
+    pub(crate) service: S,
+    pub(crate) head: Parts,
+    pub(crate) body: B,
+    pub(crate) kept: Option<Kept>,
+}
+
+impl<S, C, R, B> ResponseFuture<S, C, R, B>
+where
+    S: Service<Request<B>>,
+{
+    pub(crate) const fn refused(response: S::Response, trail: Trail<C, R>) -> Self {
+        Self { state: State::Refused { response: Some(response) }, trail }
+    }
+
+    pub(crate) fn wait(waiting: Waiting<S, B>, trail: Trail<C, R>) -> Self {
+        Self { state: State::Waiting { waiting: Some(Box::new(waiting)) }, trail }
+    }
+
+    pub(crate) const fn forward(response: S::Future, trail: Trail<C, R>) -> Self {
+        Self { state: State::Forwarding { response }, trail }
+    }
+}
+
+impl<S, C, R, ReqB, ResB> Future for ResponseFuture<S, C, R, ReqB>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    C: Scheme,
+    R: Responder<ResB>,
+{
+    type Output = Result<Response<ResB>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                // A future that is polled after it was ready has nothing left to give.
+                StateProj::Refused { response } => {
+                    return response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it)));
+                }
+                StateProj::Waiting { waiting } => {
+                    let Some(verdict) = waiting else { return Poll::Pending };
+                    let verdict = ready!(verdict.verdict.as_mut().poll(cx));
+                    let Some(waited) = waiting.take() else { return Poll::Pending };
+                    let Waiting { service, mut head, body, kept, .. } = *waited;
+                    match this.trail.apply(verdict.map(Pass::Admitted), &mut head, kept) {
+                        Ok(()) => State::Calling { service, request: Some(Request::from_parts(head, body)) },
+                        Err(rejection) => State::Refused { response: Some(this.trail.refuse(&rejection, &head)) },
+                    }
+                }
+                StateProj::Calling { service, request } => {
+                    ready!(service.poll_ready(cx))?;
+                    let Some(request) = request.take() else { return Poll::Pending };
+                    State::Forwarding { response: service.call(request) }
+                }
+                StateProj::Forwarding { response } => {
+                    let response = ready!(response.poll(cx))?;
+                    return Poll::Ready(Ok(this.trail.finish(response)));
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+impl<S, C, R, B> fmt::Debug for ResponseFuture<S, C, R, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture(..)")
+    }
+}

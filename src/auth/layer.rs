@@ -1,0 +1,155 @@
+//! The layer: a scheme, a responder, and what is done with the verdict.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tower_layer::Layer;
+
+use super::{Auth, Guard, Or, Problem, Scheme};
+use crate::events::REFUSALS_PER_SECOND;
+
+/// Guards a service by a [`Scheme`]. `ApiKeyLayer` is this layer over the API key scheme.
+///
+/// Cloning is cheap: the scheme is shared. Nothing is anonymous, and nothing is logged without being refused, unless a
+/// setting below says so.
+pub struct AuthLayer<C, R = Problem> {
+    scheme: Arc<C>,
+    responder: R,
+    settings: Settings,
+}
+
+/// What is done with the verdict.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) optional: bool,
+    pub(crate) report_only: bool,
+    pub(crate) keep_credential: bool,
+    pub(crate) allow_preflight: bool,
+    refusals_per_second: u32,
+}
+
+impl<C: Scheme> AuthLayer<C> {
+    /// Guards by a scheme.
+    pub fn over(scheme: C) -> Self {
+        let settings = Settings {
+            optional: false,
+            report_only: false,
+            keep_credential: false,
+            allow_preflight: false,
+            refusals_per_second: REFUSALS_PER_SECOND,
+        };
+        Self { scheme: Arc::new(scheme), responder: Problem, settings }
+    }
+}
+
+impl<C: Scheme, R> AuthLayer<C, R> {
+    /// Accepts the credentials of another layer as well, one or the other on each request; a request with both is
+    /// refused. The settings of this layer count, those of the other one do not.
+    pub fn or<D: Scheme, Q>(self, other: AuthLayer<D, Q>) -> AuthLayer<Or<C, D>, R> {
+        AuthLayer {
+            scheme: Arc::new(Or::new(self.scheme, other.scheme)),
+            responder: self.responder,
+            settings: self.settings,
+        }
+    }
+
+    /// Answers refusals in another way; see [`Responder`](crate::Responder).
+    pub fn responder<Q>(self, responder: Q) -> AuthLayer<C, Q> {
+        AuthLayer { scheme: self.scheme, responder, settings: self.settings }
+    }
+
+    /// Lets requests without a credential through, as [`Anonymous`](crate::Anonymous). A bad credential is refused all
+    /// the same, and so is one that cannot be checked.
+    #[must_use]
+    pub const fn optional(mut self) -> Self {
+        self.settings.optional = true;
+        self
+    }
+
+    /// Logs what would be refused, and lets it through as [`Anonymous`](crate::Anonymous) with its credential in place:
+    /// for the first days of a layer in front of an API that lives already. [`RequireScopes`](crate::RequireScopes)
+    /// further in only logs as well.
+    ///
+    /// # Security
+    ///
+    /// With this setting the layer protects nothing.
+    #[must_use]
+    pub const fn report_only(mut self) -> Self {
+        self.settings.report_only = true;
+        self
+    }
+
+    /// Puts the credential back for the inner service, marked sensitive. It costs a copy of the header map.
+    ///
+    /// # Security
+    ///
+    /// Without this setting nothing further in can log the credential or pass it on by mistake.
+    #[must_use]
+    pub const fn keep_credential(mut self) -> Self {
+        self.settings.keep_credential = true;
+        self
+    }
+
+    /// Lets CORS preflight requests through, as [`Anonymous`](crate::Anonymous): OPTIONS with `Origin` and
+    /// `Access-Control-Request-Method` and without a credential, nothing else.
+    ///
+    /// A `CorsLayer` outside this layer needs no such setting, and is the better place for it: it answers the preflight
+    /// itself, and lets browsers read refusals.
+    #[must_use]
+    pub const fn allow_preflight(mut self) -> Self {
+        self.settings.allow_preflight = true;
+        self
+    }
+
+    /// Sets how many refusals are logged in a second, in each of the classes that the crate's guide names under
+    /// "What the log says". The default is 10.
+    #[must_use]
+    pub const fn refusals_logged_per_second(mut self, refusals: u32) -> Self {
+        self.settings.refusals_per_second = refusals;
+        self
+    }
+
+    /// Returns the scheme.
+    pub fn scheme(&self) -> &C {
+        &self.scheme
+    }
+}
+
+impl<S, C: Scheme, R: Clone> Layer<S> for AuthLayer<C, R> {
+    type Service = Auth<S, C, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let Settings { report_only, refusals_per_second, .. } = self.settings;
+        let guard = Guard::new(self.scheme.challenges(), report_only, refusals_per_second);
+        Auth::new(
+            inner,
+            Gate {
+                scheme: Arc::clone(&self.scheme),
+                responder: self.responder.clone(),
+                guard: Arc::new(guard),
+                settings: self.settings,
+            },
+        )
+    }
+}
+
+// By hand: the scheme is shared and need not be `Clone`.
+impl<C, R: Clone> Clone for AuthLayer<C, R> {
+    fn clone(&self) -> Self {
+        Self { scheme: Arc::clone(&self.scheme), responder: self.responder.clone(), settings: self.settings }
+    }
+}
+
+impl<C, R> fmt::Debug for AuthLayer<C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthLayer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What all clones of a service share.
+pub(crate) struct Gate<C, R> {
+    pub(crate) scheme: Arc<C>,
+    pub(crate) responder: R,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) settings: Settings,
+}

@@ -1,0 +1,118 @@
+//! A scheme: where a credential stands in a request, and whether it is good.
+//!
+//! A scheme of one's own is one type. This one takes a ticket out of a header of its own and knows one that is good:
+//!
+//! ```
+//! use http::request::Parts;
+//! use tower_keep::{Admission, Answer, AuthLayer, Challenge, Principal, Rejection, Scheme};
+//!
+//! #[derive(Debug)]
+//! struct Ticket;
+//!
+//! impl Scheme for Ticket {
+//!     type Credential = http::HeaderValue;
+//!
+//!     fn take(&self, head: &mut Parts) -> Result<Option<Self::Credential>, Rejection> {
+//!         if head.headers.get_all("ticket").iter().count() > 1 {
+//!             return Err(Rejection::malformed("ticket_repeated"));
+//!         }
+//!         Ok(head.headers.remove("ticket"))
+//!     }
+//!
+//!     fn verify(&self, ticket: Self::Credential) -> Answer<Result<Admission, Rejection>> {
+//!         // A real scheme compares in constant time, and compares digests.
+//!         Answer::Now(match ticket == "row 7" {
+//!             true => Ok(Admission::new(Principal::builder("guest").scheme("ticket").build())),
+//!             false => Err(Rejection::invalid("ticket_unknown")),
+//!         })
+//!     }
+//!
+//!     fn challenges(&self) -> Vec<Challenge> {
+//!         vec![Challenge::new("Ticket").with("realm", "cinema")]
+//!     }
+//! }
+//!
+//! let layer = AuthLayer::over(Ticket);
+//! ```
+
+use http::request::Parts;
+use http::{HeaderName, HeaderValue};
+
+use crate::{Answer, Challenge, Principal, Rejection};
+
+/// A way to prove who sent a request.
+///
+/// [`Auth`](crate::Auth) calls [`take`](Self::take) and then [`verify`](Self::verify) for each request, and
+/// [`challenges`](Self::challenges) once, when a layer wraps a service.
+pub trait Scheme: Send + Sync + 'static {
+    /// What is taken out of a request. It owns all it needs, so that verifying it may take its time.
+    type Credential: Send + 'static;
+
+    /// Takes the credential out of the head of a request.
+    ///
+    /// Every field that the scheme reads is **removed**, all values of it, so that nothing further in can see, forward
+    /// or log it. `None` means that there is no credential of this scheme; a field that belongs to another scheme stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::Malformed`](crate::Cause::Malformed) for a credential that cannot be read, and for more than one.
+    fn take(&self, head: &mut Parts) -> Result<Option<Self::Credential>, Rejection>;
+
+    /// Verifies a credential.
+    ///
+    /// # Errors
+    ///
+    /// The rejection in the answer says whose fault it is: [`Cause::Invalid`](crate::Cause::Invalid) for a bad
+    /// credential, whatever is wrong with it; [`Cause::Unavailable`](crate::Cause::Unavailable) where it cannot be known.
+    fn verify(&self, credential: Self::Credential) -> Answer<Result<Admission, Rejection>>;
+
+    /// Returns what a caller without a credential is asked for, one challenge for each authentication scheme.
+    ///
+    /// An `Authorization` field that names one of these schemes and that `take` leaves in place belongs to nobody, and
+    /// is refused.
+    fn challenges(&self) -> Vec<Challenge>;
+}
+
+/// The verdict on a good credential: a principal, and what the response needs because of it.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    pub(crate) principal: Principal,
+    pub(crate) presented_as: Option<&'static str>,
+    pub(crate) field: Option<HeaderName>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Admission {
+    /// Lets a principal in.
+    pub const fn new(principal: Principal) -> Self {
+        Self { principal, presented_as: None, field: None, headers: Vec::new() }
+    }
+
+    /// Returns who is let in.
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Names the authentication scheme under which the credential came, so that a refusal further in asks for the
+    /// same one again.
+    #[must_use]
+    pub const fn presented_as(mut self, scheme: Option<&'static str>) -> Self {
+        self.presented_as = scheme;
+        self
+    }
+
+    /// Names the header field, other than `Authorization`, that held the credential. Shared caches know of no secret in
+    /// such a field, so the response to a GET or HEAD becomes `Cache-Control: private` and varies by the field.
+    #[must_use]
+    pub fn in_field(mut self, field: HeaderName) -> Self {
+        self.field = Some(field);
+        self
+    }
+
+    /// Sets a header field of the response, whatever the inner service put there.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}

@@ -1,0 +1,141 @@
+//! What a request leaves behind for its response.
+
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, TRANSFER_ENCODING, VARY};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+
+use super::kept::Kept;
+use super::layer::{Gate, Settings};
+use super::responder::{Responder, is_grpc, render};
+use super::service::{Pass, Verdict};
+use crate::{Admission, Anonymous, Principal, Rejection, events};
+
+/// Remembers, while the inner service works, how to finish or replace its response.
+pub(crate) struct Trail<C, R> {
+    gate: Arc<Gate<C, R>>,
+    grpc: bool,
+    cacheable: bool,
+    field: Option<HeaderName>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    head: Option<Box<Parts>>,
+}
+
+impl<C, R> Trail<C, R> {
+    pub(crate) fn new(gate: Arc<Gate<C, R>>, head: &Parts) -> Self {
+        Self {
+            gate,
+            grpc: is_grpc(&head.headers),
+            cacheable: matches!(head.method, Method::GET | Method::HEAD),
+            field: None,
+            headers: Vec::new(),
+            head: None,
+        }
+    }
+
+    /// Carries a verdict out on the head of the request: marks it and lets it pass, or says why not.
+    pub(crate) fn apply<B>(&mut self, verdict: Verdict, head: &mut Parts, kept: Option<Kept>) -> Result<(), Rejection>
+    where
+        R: Responder<B>,
+    {
+        let guard = &self.gate.guard;
+        let pass = match verdict {
+            Ok(pass) => pass,
+            Err(rejection) if guard.is_report_only() => {
+                events::refused(guard.log(), &rejection, true);
+                Pass::Anonymous
+            }
+            Err(rejection) => return Err(rejection),
+        };
+        match pass {
+            Pass::Admitted(Admission { principal, presented_as, field, headers }) => {
+                let before = head.extensions.remove::<Principal>();
+                head.extensions.remove::<Anonymous>();
+                let principal = principal.admitted(Arc::clone(guard), presented_as, before);
+                events::admitted(&principal);
+                head.extensions.insert(principal);
+                self.field = field;
+                self.headers = headers;
+            }
+            Pass::Anonymous | Pass::Preflight => {
+                let preflight = matches!(pass, Pass::Preflight);
+                events::anonymous(preflight);
+                head.extensions.insert(Anonymous::new(Arc::clone(guard), preflight));
+            }
+        }
+        // A custom responder may want to see the request when a service further in refuses it. It never sees the
+        // credential, so this comes before the credential is put back.
+        if self.gate.responder.reads_head() {
+            let (mut copy, ()) = Request::new(()).into_parts();
+            copy.method = head.method.clone();
+            copy.uri = head.uri.clone();
+            copy.version = head.version;
+            copy.headers = head.headers.clone();
+            self.head = Some(Box::new(copy));
+        }
+        if let Some(kept) = kept {
+            kept.restore(head);
+        }
+        Ok(())
+    }
+
+    /// Answers a request that is refused here.
+    pub(crate) fn refuse<B>(&self, rejection: &Rejection, head: &Parts) -> Response<B>
+    where
+        R: Responder<B>,
+    {
+        events::refused(self.gate.guard.log(), rejection, false);
+        render(&self.gate.responder, rejection, head, self.grpc, Some(&self.gate.guard))
+    }
+
+    /// Finishes the response of the inner service, or renders the refusal that came out with it.
+    pub(crate) fn finish<B>(&mut self, mut response: Response<B>) -> Response<B>
+    where
+        R: Responder<B>,
+    {
+        if let Some(rejection) = response.extensions_mut().remove::<Rejection>() {
+            let head = self.head.take().map_or_else(|| Request::new(()).into_parts().0, |head| *head);
+            response = replace(response, self.refuse(&rejection, &head));
+        }
+        let headers = response.headers_mut();
+        for (name, value) in self.headers.drain(..) {
+            headers.insert(name, value);
+        }
+        if self.cacheable
+            && let Some(field) = self.field.take()
+        {
+            // RFC 9111, section 3.5, protects `Authorization` alone: a shared cache would store this response.
+            headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private"));
+            headers.append(VARY, HeaderValue::from(field));
+        }
+        response
+    }
+}
+
+/// Puts a rendered refusal in the place of the response that carried it. What services in between added stays: CORS
+/// fields, request ids, extensions.
+fn replace<B>(carrier: Response<B>, mut refusal: Response<B>) -> Response<B> {
+    let (carrier, _) = carrier.into_parts();
+    let headers = refusal.headers_mut();
+    for name in carrier.headers.keys() {
+        if SPEAKS_OF_BODY.contains(name) || headers.contains_key(name) {
+            continue;
+        }
+        for value in carrier.headers.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    *refusal.extensions_mut() = carrier.extensions;
+    refusal
+}
+
+/// The fields that speak of a body that is replaced.
+const SPEAKS_OF_BODY: [HeaderName; 5] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING, ETAG];
+
+impl Settings {
+    /// Returns whether the head has to be remembered as it came.
+    pub(crate) const fn keeps(self) -> bool {
+        self.keep_credential || self.report_only
+    }
+}

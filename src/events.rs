@@ -1,0 +1,167 @@
+//! What the layers tell the log, with names that stay.
+//!
+//! | event (`message`) | level | fields |
+//! |---|---|---|
+//! | `admitted` | DEBUG | `scheme`, `subject`, `credential_id`, `superseded` |
+//! | `anonymous` | DEBUG | `preflight` |
+//! | `refused` | DEBUG for `missing`, INFO for other faults of the caller, ERROR for ours | `cause`, `reason`, `status`, `credential_id`, `report_only`, `suppressed`, `error` |
+//!
+//! The target is `tower_keep` for all of them. An admitted request also records `auth.subject`, `auth.credential_id`
+//! and `auth.scheme` on the current span, where the span declares these fields.
+//!
+//! Refusals are logged up to a number a second (10 by default), counted apart for four classes, so that anonymous
+//! traffic can neither flood the log nor hide an outage or a known caller's attempts: no credential, a bad one, a good
+//! one that is not enough, faults of ours. `suppressed` says how many of its class were left out in the second before.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::rejection::{Cause, Rejection};
+
+pub(crate) use emit::{admitted, anonymous, refused};
+
+/// How many refusals of a class are logged in a second unless the layer is told otherwise.
+pub(crate) const REFUSALS_PER_SECOND: u32 = 10;
+
+/// Counts refusals, so that a flood of them is logged as a trickle.
+#[derive(Debug)]
+pub(crate) struct RefusalLog {
+    start: Instant,
+    per_second: u32,
+    // The current second in the upper half, the refusals in it in the lower.
+    classes: [AtomicU64; 4],
+}
+
+impl RefusalLog {
+    pub(crate) fn new(per_second: u32) -> Self {
+        Self { start: Instant::now(), per_second, classes: Default::default() }
+    }
+
+    /// Returns how many refusals of this class were left out before this one, or nothing if this one is left out.
+    fn admit(&self, cause: Cause) -> Option<u32> {
+        self.admit_at(cause, self.start.elapsed().as_secs() as u32)
+    }
+
+    fn admit_at(&self, cause: Cause, second: u32) -> Option<u32> {
+        let next = |packed: u64| match (packed >> 32) as u32 == second {
+            true => packed.saturating_add(1),
+            false => u64::from(second) << 32 | 1,
+        };
+        let window = &self.classes[class(cause)];
+        // Only the counts have to be right, nothing else is ordered by them.
+        let before = window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |packed| Some(next(packed)));
+        let before = before.unwrap_or_default();
+        let count = next(before) as u32;
+        let suppressed = if count == 1 { (before as u32).saturating_sub(self.per_second) } else { 0 };
+        (count <= self.per_second).then_some(suppressed)
+    }
+}
+
+const fn class(cause: Cause) -> usize {
+    match cause {
+        Cause::Missing => 0,
+        Cause::Malformed | Cause::Invalid | Cause::NonceRequired | Cause::Insecure => 1,
+        Cause::Forbidden | Cause::InsufficientScope | Cause::StepUp | Cause::Limited => 2,
+        Cause::Unavailable | Cause::Misconfigured => 3,
+    }
+}
+
+#[cfg(feature = "tracing")]
+mod emit {
+    use std::error::Error;
+
+    use tracing::{Level, Span, debug, event, field};
+
+    use super::{RefusalLog, Rejection};
+    use crate::{Cause, Principal};
+
+    pub(crate) fn admitted(principal: &Principal) {
+        debug!(
+            target: "tower_keep",
+            scheme = principal.scheme(),
+            subject = principal.subject(),
+            credential_id = principal.credential_id(),
+            superseded = principal.superseded().is_some(),
+            "admitted"
+        );
+        let span = Span::current();
+        if !span.is_disabled() {
+            span.record("auth.subject", principal.subject());
+            span.record("auth.scheme", principal.scheme());
+            if let Some(id) = principal.credential_id() {
+                span.record("auth.credential_id", id);
+            }
+        }
+    }
+
+    pub(crate) fn anonymous(preflight: bool) {
+        debug!(target: "tower_keep", preflight, "anonymous");
+    }
+
+    pub(crate) fn refused(log: &RefusalLog, rejection: &Rejection, report_only: bool) {
+        macro_rules! refused {
+            ($level:expr, $suppressed:expr) => {
+                event!(
+                    target: "tower_keep",
+                    $level,
+                    cause = rejection.cause().name(),
+                    reason = rejection.reason(),
+                    status = rejection.cause().status().as_u16(),
+                    credential_id = rejection.credential_id(),
+                    report_only,
+                    suppressed = $suppressed,
+                    error = rejection.source().map(field::display),
+                    "refused"
+                )
+            };
+        }
+        let Some(suppressed) = log.admit(rejection.cause()) else { return };
+        match rejection.cause() {
+            Cause::Missing => refused!(Level::DEBUG, suppressed),
+            Cause::Unavailable | Cause::Misconfigured => refused!(Level::ERROR, suppressed),
+            _ => refused!(Level::INFO, suppressed),
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod emit {
+    use super::{RefusalLog, Rejection};
+    use crate::Principal;
+
+    pub(crate) fn admitted(_: &Principal) {}
+
+    pub(crate) fn anonymous(_: bool) {}
+
+    // The count is kept all the same: a feature changes what is told, not what is done.
+    pub(crate) fn refused(log: &RefusalLog, rejection: &Rejection, _: bool) {
+        log.admit(rejection.cause());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_logged_as_a_trickle_and_the_rest_is_counted() {
+        let log = RefusalLog::new(2);
+
+        let first: Vec<_> = (0..5).map(|_| log.admit_at(Cause::Missing, 7)).collect();
+        let next = log.admit_at(Cause::Missing, 8);
+
+        assert_eq!(first, [Some(0), Some(0), None, None, None]);
+        assert_eq!(next, Some(3));
+    }
+
+    #[test]
+    fn anonymous_traffic_does_not_hide_an_outage_or_a_known_caller() {
+        let log = RefusalLog::new(1);
+        assert_eq!(log.admit_at(Cause::Invalid, 0), Some(0));
+        assert_eq!(log.admit_at(Cause::Invalid, 0), None);
+
+        assert_eq!(log.admit_at(Cause::Missing, 0), Some(0));
+        assert_eq!(log.admit_at(Cause::InsufficientScope, 0), Some(0));
+        assert_eq!(log.admit_at(Cause::Unavailable, 0), Some(0));
+    }
+}

@@ -1,0 +1,120 @@
+//! What a principal may do, as OAuth 2.0 spells it.
+//!
+//! A scope is a token of printable ASCII without space, `"` and `\` (RFC 6749, section 3.3). [`Scopes`] is a set of
+//! them in one shared text, so that a million keys with the same rights hold it once.
+//!
+//! ```
+//! use tower_keep::Scopes;
+//!
+//! let scopes = Scopes::try_from("orders:write orders:read")?;
+//! assert!(scopes.contains("orders:read"));
+//! assert_eq!(scopes.to_string(), "orders:read orders:write");
+//! assert_eq!(scopes, Scopes::try_from(["orders:read", "orders:write"])?);
+//! # Ok::<(), tower_keep::ConfigError>(())
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::ConfigError;
+
+/// A set of scopes, sorted and without repetition; cloning shares it.
+#[derive(Clone, Default, Eq, Hash, PartialEq)]
+pub struct Scopes(Option<Arc<str>>);
+
+impl Scopes {
+    /// Returns the set of no scopes.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Collects scopes.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Scope`] names the first one that is not a scope token.
+    pub fn new<T: AsRef<str>>(scopes: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
+        let mut all = Vec::new();
+        for scope in scopes {
+            let scope = scope.as_ref();
+            if !is_token(scope) {
+                return Err(ConfigError::Scope { given: scope.to_owned() });
+            }
+            all.push(scope.to_owned());
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(Self((!all.is_empty()).then(|| Arc::from(all.join(" ")))))
+    }
+
+    /// Returns whether the scope is in the set.
+    pub fn contains(&self, scope: &str) -> bool {
+        self.iter().any(|held| held == scope)
+    }
+
+    /// Returns the scopes in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        // An empty text would split into one empty scope.
+        self.0.iter().flat_map(|text| text.split(' '))
+    }
+
+    /// Returns whether there is no scope in the set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Returns the set as one text, separated by single spaces.
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+/// RFC 6749, section 3.3: `%x21 / %x23-5B / %x5D-7E`, at least one.
+fn is_token(scope: &str) -> bool {
+    !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl TryFrom<&str> for Scopes {
+    type Error = ConfigError;
+
+    /// Reads a space-separated list, as in the `scope` parameter of OAuth 2.0.
+    fn try_from(list: &str) -> Result<Self, ConfigError> {
+        Self::new(list.split(' ').filter(|scope| !scope.is_empty()))
+    }
+}
+
+impl<T: AsRef<str>> TryFrom<&[T]> for Scopes {
+    type Error = ConfigError;
+
+    fn try_from(list: &[T]) -> Result<Self, ConfigError> {
+        Self::new(list)
+    }
+}
+
+impl<T: AsRef<str>, const N: usize> TryFrom<[T; N]> for Scopes {
+    type Error = ConfigError;
+
+    fn try_from(list: [T; N]) -> Result<Self, ConfigError> {
+        Self::new(list)
+    }
+}
+
+impl<T: AsRef<str>> TryFrom<Vec<T>> for Scopes {
+    type Error = ConfigError;
+
+    fn try_from(list: Vec<T>) -> Result<Self, ConfigError> {
+        Self::new(list)
+    }
+}
