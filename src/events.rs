@@ -70,6 +70,8 @@ const fn class(cause: Cause) -> usize {
 mod emit {
     use std::error::Error;
 
+    use std::fmt;
+
     use tracing::{Level, Span, debug, event, field};
 
     use super::{RefusalLog, Rejection};
@@ -110,7 +112,7 @@ mod emit {
                     credential_id = rejection.credential_id(),
                     report_only,
                     suppressed = $suppressed,
-                    error = rejection.source().map(field::display),
+                    error = rejection.source().map(Chain).map(field::display),
                     "refused"
                 )
             };
@@ -120,6 +122,21 @@ mod emit {
             Cause::Missing => refused!(Level::DEBUG, suppressed),
             Cause::Unavailable | Cause::Misconfigured => refused!(Level::ERROR, suppressed),
             _ => refused!(Level::INFO, suppressed),
+        }
+    }
+
+    /// An error and all that is behind it.
+    struct Chain<'a>(&'a (dyn Error + 'static));
+
+    impl fmt::Display for Chain<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let mut error = self.0;
+            write!(f, "{error}")?;
+            while let Some(source) = error.source() {
+                write!(f, ": {source}")?;
+                error = source;
+            }
+            Ok(())
         }
     }
 }

@@ -32,3 +32,8 @@ pub use principal::{Anonymous, Principal};
 pub use rejection::{Cause, Rejection};
 pub use scope::Scopes;
 pub use secret::Secret;
+
+// The snippets of the README compile, or the tests fail.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -22,8 +22,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::Scopes;
-use crate::auth::Guard;
+use http::Extensions;
+
+use crate::auth::{Guard, no_layer};
+use crate::{Rejection, Scopes};
 
 /// Where a principal's facts come from. A key record is one, so that a hit in memory costs a reference count.
 pub(crate) trait Identity: Send + Sync {
@@ -63,7 +65,33 @@ impl Principal {
         }
     }
 
-    #[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "the API key scheme is the one that uses it"))]
+    /// Finds who sent a request, in its extensions: for handlers of tonic and of any other framework. Handlers of axum
+    /// have an extractor.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::Missing`](crate::Cause::Missing) for nobody, behind an optional layer;
+    /// [`Cause::Misconfigured`](crate::Cause::Misconfigured) where there is no layer at all, which the log is told.
+    ///
+    /// ```
+    /// # #[cfg(feature = "tonic")] {
+    /// use tonic::{Request, Response, Status};
+    /// use tower_keep::Principal;
+    ///
+    /// async fn say_hello(request: Request<()>) -> Result<Response<String>, Status> {
+    ///     let who = Principal::of(request.extensions())?;
+    ///     Ok(Response::new(format!("hello {}", who.subject())))
+    /// }
+    /// # }
+    /// ```
+    pub fn of(extensions: &Extensions) -> Result<&Self, Rejection> {
+        match (extensions.get::<Self>(), extensions.get::<Anonymous>()) {
+            (Some(principal), _) => Ok(principal),
+            (None, Some(_)) => Err(Rejection::missing()),
+            (None, None) => Err(no_layer()),
+        }
+    }
+
     pub(crate) fn from_identity(identity: Arc<dyn Identity>, superseded: Option<SystemTime>) -> Self {
         Self { identity, superseded, presented_as: None, guard: None, before: None }
     }

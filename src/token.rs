@@ -20,22 +20,21 @@ mod tests {
 
     #[test]
     fn credentials_are_one_scheme_and_one_token68() {
-        let cases: [(&'static [u8], Option<(&str, &str)>); 11] = [
-            (b"Bearer abc", Some(("Bearer", "abc"))),
-            (b"bEARER   abc==", Some(("bEARER", "abc=="))),
-            (b"ApiKey a-b.c_d~e+f/g", Some(("ApiKey", "a-b.c_d~e+f/g"))),
-            (b"Bearer", None),
-            (b"Bearer ", None),
-            (b"Bearer =", None),
-            (b"Bearer a b", None),
-            (b"Bearer a,b", None),
-            (b"Bearer a=b", None),
-            (b"Bearer\tabc", None),
-            (b"Bearer \xff", None),
+        let cases = [
+            ("Bearer abc", Some(("Bearer", "abc"))),
+            ("bEARER   abc==", Some(("bEARER", "abc=="))),
+            ("ApiKey a-b.c_d~e+f/g", Some(("ApiKey", "a-b.c_d~e+f/g"))),
+            ("Bearer", None),
+            ("Bearer ", None),
+            ("Bearer =", None),
+            ("Bearer a b", None),
+            ("Bearer a,b", None),
+            ("Bearer a=b", None),
+            ("Bearer\tabc", None),
         ];
         for (value, expected) in cases {
-            let value = HeaderValue::from_bytes(value).unwrap();
-            assert_eq!(credentials(&value), expected, "{value:?}");
+            assert_eq!(credentials(&HeaderValue::from_static(value)), expected, "{value:?}");
         }
+        assert_eq!(credentials(&HeaderValue::from_bytes(b"Bearer \xff").unwrap()), None);
     }
 }

@@ -183,20 +183,21 @@ impl ApiKey {
         self
     }
 
-    /// Finds the record of a key. Nothing is hashed and nothing is looked up for a key whose checksum is wrong.
-    fn find(&self, text: &str) -> Answer<Result<Found, Rejection>> {
+    /// Looks for the record of a key, and returns the id that the key names, if it names one. Nothing is hashed and
+    /// nothing is looked up for a key whose checksum is wrong.
+    fn find(&self, text: &str) -> Result<(Option<KeyId>, Answer<Found>), Rejection> {
         let Core { store, rules } = &*self.core;
         match rules.format().parse(text) {
-            Ok(id) => store.find(&Lookup::Id(id)).map(Ok),
+            Ok(id) => Ok((Some(id), store.find(&Lookup::Id(id)))),
             Err(FormatError::Foreign) if rules.accepts_imported() => {
-                let mut digests: Vec<_> =
-                    rules.hasher().tags().skip(1).filter_map(|tag| rules.hasher().digest_as(tag, text)).collect();
-                digests.reverse();
-                find_by_digest(store, rules.hasher().digest(text), digests).map(Ok)
+                let hasher = rules.hasher();
+                let mut older: Vec<_> = hasher.tags().skip(1).filter_map(|tag| hasher.digest_as(tag, text)).collect();
+                older.reverse();
+                Ok((None, find_by_digest(store, hasher.digest(text), older)))
             }
-            Err(FormatError::Foreign) => Answer::Now(Err(Rejection::invalid("key_foreign"))),
-            Err(FormatError::Shape) => Answer::Now(Err(Rejection::invalid("key_malformed"))),
-            Err(FormatError::Checksum) => Answer::Now(Err(Rejection::invalid("key_checksum"))),
+            Err(FormatError::Foreign) => Err(Rejection::invalid("key_foreign")),
+            Err(FormatError::Shape) => Err(Rejection::invalid("key_malformed")),
+            Err(FormatError::Checksum) => Err(Rejection::invalid("key_checksum")),
         }
     }
 }
@@ -214,13 +215,16 @@ fn find_by_digest(store: &Arc<dyn KeyStore>, digest: KeyDigest, mut older: Vec<K
 
 impl Core {
     /// Compares a key with what was found. Whatever is wrong with it, the work and the answer are the same.
-    fn judge(&self, key: &PresentedKey, found: Found) -> Result<Admission, Rejection> {
-        let hasher = self.rules.hasher();
+    fn judge(&self, key: &PresentedKey, id: Option<KeyId>, found: Found) -> Result<Admission, Rejection> {
         let record = match found {
             Ok(Some(record)) => record,
             Ok(None) => {
-                hasher.compare_with_nothing(key.as_str());
-                return Err(Rejection::invalid("key_unknown"));
+                self.rules.hasher().compare_with_nothing(key.as_str());
+                let rejection = Rejection::invalid("key_unknown");
+                return Err(match id {
+                    Some(id) => rejection.about(id.as_str()),
+                    None => rejection,
+                });
             }
             Err(error) => return Err(unanswered(error)),
         };
@@ -326,9 +330,12 @@ impl Scheme for ApiKey {
     }
 
     fn verify(&self, key: PresentedKey) -> Answer<Result<Admission, Rejection>> {
-        let found = self.find(key.as_str());
+        let (id, found) = match self.find(key.as_str()) {
+            Ok(found) => found,
+            Err(rejection) => return Answer::Now(from_place(Err(rejection), &key)),
+        };
         let core = Arc::clone(&self.core);
-        found.map(move |found| from_place(found.and_then(|found| core.judge(&key, found)), &key))
+        found.map(move |found| from_place(core.judge(&key, id, found), &key))
     }
 
     fn challenges(&self) -> Vec<Challenge> {

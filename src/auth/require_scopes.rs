@@ -30,7 +30,6 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::no_layer;
 use crate::{Anonymous, ConfigError, Principal, Rejection, Scopes, events};
 
 /// Lets a request through if its principal holds the scopes it needs; 403 `insufficient_scope` otherwise.
@@ -133,13 +132,11 @@ impl RequireScopes {
 
     /// Judges a request by its marker and its path.
     fn judge(&self, extensions: &Extensions, path: &str) -> Result<(), Rejection> {
-        let Some(principal) = extensions.get::<Principal>() else {
-            return match extensions.get::<Anonymous>() {
-                // The preflight of a request says nothing about who will send it.
-                Some(anonymous) if anonymous.is_preflight() => Ok(()),
-                Some(_) => Err(Rejection::missing()),
-                None => Err(no_layer()),
-            };
+        let principal = match Principal::of(extensions) {
+            Ok(principal) => principal,
+            // The preflight of a request says nothing about who will send it.
+            Err(_) if extensions.get::<Anonymous>().is_some_and(Anonymous::is_preflight) => return Ok(()),
+            Err(rejection) => return Err(rejection),
         };
         self.judge_principal(principal, path).map_err(|rejection| {
             let rejection = rejection.presented_as(principal.auth_scheme());
@@ -196,7 +193,7 @@ pub struct RequireScopesService<S> {
 
 impl<S> RequireScopesService<S> {
     /// Returns the inner service.
-    pub const fn get_ref(&self) -> &S {
+    pub const fn inner(&self) -> &S {
         &self.inner
     }
 }

@@ -1,9 +1,10 @@
 //! The service that every scheme shares.
 //!
 //! Where the verdict is known at once, the very service that was polled ready is called, and nothing is cloned or
-//! boxed. Where it is not, a clone of the inner service is taken and made ready *after* the verdict: a hanging
-//! verification of junk then holds no permit of a `ConcurrencyLimit` or `Buffer` further in, and the service that is
-//! ready already stays for the next call.
+//! boxed. Where it is not, a clone of the inner service is taken and made ready *after* the verdict, and the service
+//! that was polled ready makes way for another clone, so that it gives back what it has reserved. A hanging
+//! verification of junk then holds no permit of a `ConcurrencyLimit` or `Buffer` further in, and a caller that keeps
+//! its service, over a limit of one, does not wait for the permit that it holds itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ impl<S, C, R> Auth<S, C, R> {
     }
 
     /// Returns the inner service.
-    pub const fn get_ref(&self) -> &S {
+    pub const fn inner(&self) -> &S {
         &self.inner
     }
 }
@@ -61,6 +62,7 @@ where
             Examined::Now(verdict) => verdict,
             Examined::Later(verdict) => {
                 let service = self.inner.clone();
+                self.inner = service.clone();
                 return ResponseFuture::wait(Waiting { verdict, service, head, body, kept }, trail);
             }
         };

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use crate::auth::Guard;
-use crate::{Anonymous, Principal, Rejection};
+use crate::{Anonymous, Cause, Principal, Rejection};
 
 /// Extracts who sent the request. Nobody, behind an optional layer, is refused with 401.
 ///
@@ -20,10 +20,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
     type Rejection = Refusal;
 
     async fn from_request_parts(head: &mut Parts, _state: &S) -> Result<Self, Refusal> {
-        match caller(head)? {
-            Ok(principal) => Ok(principal),
-            Err(anonymous) => Err(Refusal::new(Rejection::missing(), Some(anonymous.guard()))),
-        }
+        Self::of(&head.extensions).cloned().map_err(|rejection| Refusal::new(rejection, head))
     }
 }
 
@@ -34,17 +31,11 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
     type Rejection = Refusal;
 
     async fn from_request_parts(head: &mut Parts, _state: &S) -> Result<Option<Self>, Refusal> {
-        Ok(caller(head)?.ok())
-    }
-}
-
-fn caller(head: &Parts) -> Result<Result<Principal, Anonymous>, Refusal> {
-    if let Some(principal) = head.extensions.get::<Principal>() {
-        return Ok(Ok(principal.clone()));
-    }
-    match head.extensions.get::<Anonymous>() {
-        Some(anonymous) => Ok(Err(anonymous.clone())),
-        None => Err(Refusal::no_layer()),
+        match Self::of(&head.extensions) {
+            Ok(principal) => Ok(Some(principal.clone())),
+            Err(rejection) if rejection.cause() == Cause::Missing => Ok(None),
+            Err(rejection) => Err(Refusal::new(rejection, head)),
+        }
     }
 }
 
@@ -56,13 +47,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(rejection: Rejection, guard: Option<&Arc<Guard>>) -> Self {
+    fn new(rejection: Rejection, head: &Parts) -> Self {
+        let guard = head.extensions.get::<Anonymous>().map(Anonymous::guard);
         Self { rejection, guard: guard.cloned() }
-    }
-
-    fn no_layer() -> Self {
-        let rejection = crate::auth::no_layer();
-        Self::new(rejection, None)
     }
 
     /// Returns what is refused and why.

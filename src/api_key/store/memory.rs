@@ -16,7 +16,7 @@ use papaya::HashMap;
 
 use super::{AdminError, Found, KeyAdmin, KeyFilter, KeyStore, Lookup, Page, after};
 use crate::api_key::{DigestTag, IssuedKey, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, NewKey};
-use crate::{Answer, Secret};
+use crate::{Answer, ConfigError, Secret};
 
 /// Keeps keys in memory: the store for tests, for one process, and for keys that come from a file or an environment
 /// variable at start. Cloning shares it, and changes work at once.
@@ -55,12 +55,19 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// Makes an empty store for keys with the prefix `tk`. Digests are peppered with bytes that end with the process.
     pub fn new() -> Self {
-        // Without randomness no key can be issued either, and that call will say so.
-        let hasher = KeyHasher::ephemeral().unwrap_or_else(|_| KeyHasher::sha256());
-        Self::with(KeyRules::new(KeyFormat::default(), hasher))
+        Self::of_format(KeyFormat::default())
     }
 
-    /// Makes an empty store with other rules: a prefix of one's own, a pepper that outlives the process.
+    /// Makes an empty store for keys with a prefix of one's own, such as `acme_live`, and else as [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::KeyPrefix`].
+    pub fn with_prefix(prefix: &str) -> Result<Self, ConfigError> {
+        Ok(Self::of_format(KeyFormat::new(prefix)?))
+    }
+
+    /// Makes an empty store with rules of one's own: a pepper that outlives the process, keys that were imported.
     pub fn with(rules: KeyRules) -> Self {
         Self(Arc::new(Inner { rules, records: HashMap::new(), digests: HashMap::new(), order: Mutex::default() }))
     }
@@ -136,6 +143,11 @@ impl MemoryStore {
         Page { records, next }
     }
 
+    /// Returns how the keys in this store are written and hashed.
+    pub fn rules(&self) -> KeyRules {
+        self.0.rules.clone()
+    }
+
     /// Returns the record of an id.
     pub fn get(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
         self.0.records.pin().get(id).cloned()
@@ -149,6 +161,12 @@ impl MemoryStore {
     /// Returns whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn of_format(format: KeyFormat) -> Self {
+        // Without randomness no key can be issued either, and that call will say so.
+        let hasher = KeyHasher::ephemeral().unwrap_or_else(|_| KeyHasher::sha256());
+        Self::with(KeyRules::new(format, hasher))
     }
 
     fn supersede(&self, id: &KeyId, digest: KeyDigest, until: SystemTime) -> Result<Arc<KeyRecord>, AdminError> {
@@ -208,7 +226,7 @@ impl KeyStore for MemoryStore {
     }
 
     fn rules(&self) -> KeyRules {
-        self.0.rules.clone()
+        self.rules()
     }
 }
 

@@ -222,6 +222,15 @@ impl StoreError {
         Self::Unavailable { retry_after: None, source: Arc::from(source.into()) }
     }
 
+    /// Says when to come back, if the store is out of reach.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        if let Self::Unavailable { retry_after, .. } = &mut self {
+            *retry_after = Some(wait);
+        }
+        self
+    }
+
     /// The store is set up wrongly, or what it holds makes no sense.
     pub fn misconfigured(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Misconfigured { source: Arc::from(source.into()) }
@@ -231,8 +240,8 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable { source, .. } => write!(f, "the key store is out of reach: {source}"),
-            Self::Misconfigured { source } => write!(f, "the key store is set up wrongly: {source}"),
+            Self::Unavailable { .. } => f.write_str("the key store is out of reach"),
+            Self::Misconfigured { .. } => f.write_str("the key store is set up wrongly"),
         }
     }
 }

@@ -1,0 +1,141 @@
+//! An HTTPS server with open and guarded routes. `cargo run --example quickstart` prints a key and what to send with it.
+
+mod check;
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use tokio::task::JoinHandle;
+use tower_keep::{ApiKey, ApiKeyLayer, ConfigError, MemoryStore, NewKey, Principal, RequireScopes};
+
+use common::{About, Certificates, Options, Result};
+
+/// How long requests that are on their way may take when the server is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+const ABOUT: About =
+    About { name: "quickstart", text: "An HTTPS server whose routes are guarded by API keys.", port: 8443 };
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    common::run(ABOUT, async |options| match options.check {
+        true => check::run(&options).await,
+        false => serve(&options).await,
+    })
+    .await
+}
+
+/// The routes. One layer guards what stands above it; the scopes stand at the routes that need them.
+fn app(keys: MemoryStore) -> Result<Router, ConfigError> {
+    let keys = ApiKeyLayer::over(ApiKey::new(keys).also_header("apikey")?.bearer());
+    let guarded = Router::new()
+        .route("/me", get(me))
+        .route("/orders", get(list_orders).route_layer(RequireScopes::all(["orders:read"])))
+        .route("/orders", post(add_order).route_layer(RequireScopes::all(["orders:write"])))
+        .route("/headers", get(headers))
+        .route_layer(keys.clone());
+    let optional = Router::new().route("/maybe", get(maybe)).route_layer(keys.optional());
+    Ok(Router::new().route("/", get(async || "welcome\n")).merge(guarded).merge(optional))
+}
+
+async fn me(who: Principal) -> String {
+    format!("you are {}, and may: {}\n", who.subject(), who.scopes())
+}
+
+async fn maybe(who: Option<Principal>) -> String {
+    format!("hello, {}\n", who.as_ref().map_or("stranger", Principal::subject))
+}
+
+async fn list_orders(who: Principal) -> String {
+    format!("the orders of {}\n", who.subject())
+}
+
+async fn add_order(who: Principal) -> (StatusCode, String) {
+    (StatusCode::CREATED, format!("an order of {}\n", who.subject()))
+}
+
+/// Tells the names of the header fields that handlers see: the one with the key is never among them.
+async fn headers(headers: HeaderMap) -> String {
+    headers.keys().map(|name| format!("{name}\n")).collect()
+}
+
+/// A server that runs.
+struct Server {
+    url: String,
+    ca_file: PathBuf,
+    keys: MemoryStore,
+    handle: Handle<SocketAddr>,
+    running: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    async fn start(options: &Options) -> Result<Self> {
+        let (listener, address) = options.listen()?;
+        let certificates = Certificates::new(ABOUT.name, address.ip())?;
+        certificates.write_ca(&options.cert_file)?;
+        let tls = RustlsConfig::from_pem(certificates.server.into(), certificates.key.into()).await?;
+
+        let keys = MemoryStore::with_prefix("tk_demo")?;
+        let app = app(keys.clone())?;
+
+        let handle = Handle::new();
+        let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
+        let running = tokio::spawn(server.serve(app.into_make_service()));
+        Ok(Self { url: format!("https://{address}"), ca_file: options.cert_file.clone(), keys, handle, running })
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.handle.graceful_shutdown(Some(GRACE));
+        Ok(self.running.await??)
+    }
+}
+
+async fn serve(options: &Options) -> Result<ExitCode> {
+    let interrupted = common::interrupted()?;
+    let mut server = Server::start(options).await?;
+    let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["orders:read"]))?;
+    println!("listening on {}", server.url);
+    println!("cert file: {}", server.ca_file.display());
+    println!("key: {}", issued.key().expose());
+    println!("{}", to_paste(&server, issued.key().expose()));
+    tokio::select! {
+        () = interrupted => server.stop().await?,
+        ended = &mut server.running => ended??,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn to_paste(server: &Server, key: &str) -> String {
+    let Server { url, ca_file, .. } = server;
+    let ca_file = ca_file.display();
+    format!(
+        "
+Try it from another terminal; Ctrl-C ends the server.
+
+# 200: open to all
+curl -i --cacert {ca_file} {url}/
+# 200: the key in either header field, or as a token
+curl -i --cacert {ca_file} -H 'x-api-key: {key}' {url}/me
+curl -i --cacert {ca_file} -H 'apikey: {key}' {url}/me
+curl -i --cacert {ca_file} -H 'Authorization: Bearer {key}' {url}/me
+# 200: the key has the scope orders:read
+curl -i --cacert {ca_file} -H 'x-api-key: {key}' {url}/orders
+# 403: it does not have orders:write
+curl -i --cacert {ca_file} -H 'x-api-key: {key}' -X POST {url}/orders
+# 401: no key
+curl -i --cacert {ca_file} {url}/me
+# 200: without a look at the certificate
+curl -i -k -H 'x-api-key: {key}' {url}/me
+# curl: (60): nobody vouches for the certificate
+curl -i {url}/"
+    )
+}

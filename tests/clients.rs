@@ -1,0 +1,252 @@
+//! The examples, seen from outside: their own checks, curl, and two clients in Python.
+//!
+//! The examples have to be built, as `cargo test --all-features` does, and `cargo test --test clients` does not. The
+//! Python clients run where the environment variable `TOWER_KEEP_PYTHON` names an interpreter that has what
+//! `tests/clients/requirements.txt` lists. `scripts/test` sees to both.
+
+#![allow(clippy::expect_used, reason = "a test may stop")]
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// How long a server may take to start or stop, and a client to do its work.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What curl says when nobody vouches for the certificate of a server.
+const CURL_CERTIFICATE_REFUSED: i32 = 60;
+
+#[tokio::test]
+async fn the_check_of_the_quickstart_finds_nothing_wrong() {
+    let checked = run(example("quickstart").arg("--check").args(cert_file("quickstart-check"))).await;
+
+    assert_success(&checked);
+}
+
+#[tokio::test]
+async fn the_check_of_grpc_finds_nothing_wrong() {
+    let checked = run(example("grpc").arg("--check").args(cert_file("grpc-check"))).await;
+
+    assert_success(&checked);
+}
+
+#[tokio::test]
+async fn curl_is_served_without_a_look_at_the_certificate() {
+    let server = Server::start("quickstart", "curl-insecure").await;
+
+    let answer = curl(&server, ["-k", "-H", &format!("apikey: {}", server.key)], "/me").await;
+
+    assert_success(&answer);
+    assert_eq!(text(&answer.stdout), "you are alice, and may: orders:read\n200");
+}
+
+#[tokio::test]
+async fn curl_is_served_when_it_trusts_the_ca_file() {
+    let server = Server::start("quickstart", "curl-trusting").await;
+    let header = format!("Authorization: Bearer {}", server.key);
+
+    let with_key = curl(&server, ["--cacert", &server.cert_file, "-H", &header], "/me").await;
+    let without = curl(&server, ["--cacert", &server.cert_file], "/me").await;
+    let lacking = curl(&server, ["--cacert", &server.cert_file, "-H", &header, "-X", "POST"], "/orders").await;
+
+    assert_eq!(text(&with_key.stdout), "you are alice, and may: orders:read\n200");
+    assert!(text(&without.stdout).ends_with("401"), "{without:?}");
+    assert!(text(&lacking.stdout).ends_with("403"), "{lacking:?}");
+}
+
+#[tokio::test]
+async fn curl_refuses_a_certificate_that_nobody_vouches_for() {
+    let server = Server::start("quickstart", "curl-distrusting").await;
+
+    let refused = curl(&server, [], "/").await;
+
+    assert_eq!(refused.status.code(), Some(CURL_CERTIFICATE_REFUSED), "{refused:?}");
+}
+
+#[tokio::test]
+async fn curl_sees_a_refusal_of_grpc_in_the_header() {
+    let server = Server::start("grpc", "curl-grpc").await;
+    let options = ["--http2", "--cacert", &server.cert_file, "-H", "content-type: application/grpc", "-d", "", "-i"];
+
+    let refused = curl(&server, options, "/hello.v1.Greeter/SayHello").await;
+
+    assert_success(&refused);
+    assert!(text(&refused.stdout).contains("\ngrpc-status: 16\r\n"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn requests_is_served_by_the_quickstart() {
+    let Some(mut python) = python("https.py") else { return };
+    let server = Server::start("quickstart", "requests").await;
+
+    let asked = run(python.args([&server.url, &server.cert_file, &server.key])).await;
+
+    assert_success(&asked);
+}
+
+#[tokio::test]
+async fn grpcio_is_served_by_grpc() {
+    let Some(mut python) = python("grpc_hello.py") else { return };
+    let server = Server::start("grpc", "grpcio").await;
+    let address = server.url.trim_start_matches("https://");
+    let proto_folder = repository().join("examples/grpc/proto");
+
+    let called = run(python.args([address, &server.cert_file, &server.key]).arg(proto_folder)).await;
+
+    assert_success(&called);
+}
+
+#[tokio::test]
+async fn options_that_make_no_sense_end_with_2() {
+    let cases: [&[&str]; 5] = [&["--prot", "1"], &["stray"], &["--addr"], &["--addr", "localhost:1"], &["--check=yes"]];
+    for name in ["quickstart", "grpc"] {
+        for arguments in cases {
+            let refused = run(example(name).args(arguments)).await;
+
+            assert_eq!(refused.status.code(), Some(2), "{name} {arguments:?}: {refused:?}");
+            assert!(text(&refused.stderr).starts_with("error: "), "{name} {arguments:?}: {refused:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_an_error_and_leaves_the_cert_file_alone() {
+    for name in ["quickstart", "grpc"] {
+        let server = Server::start(name, &format!("{name}-taken")).await;
+        let before = std::fs::read(&server.cert_file).unwrap();
+        let address = server.url.trim_start_matches("https://");
+
+        let second = run(example(name).args(["--addr", address, "--cert-file", &server.cert_file])).await;
+
+        assert_eq!(second.status.code(), Some(1), "{second:?}");
+        assert!(text(&second.stderr).starts_with(&format!("error: cannot listen on {address}: ")), "{second:?}");
+        assert_eq!(std::fs::read(&server.cert_file).unwrap(), before);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_interrupt_ends_a_server_in_good_order() {
+    for name in ["quickstart", "grpc"] {
+        let mut server = Server::start(name, &format!("{name}-interrupted")).await;
+        let id = server.child.id().expect("the server runs").to_string();
+
+        assert_success(&run(Command::new("kill").args(["-s", "INT", &id])).await);
+
+        let ended = timeout(PATIENCE, server.child.wait()).await.expect("the server does not stop").unwrap();
+        assert!(ended.success(), "{name}: {ended}");
+    }
+}
+
+/// An example that serves. It is killed when this is dropped.
+struct Server {
+    url: String,
+    cert_file: String,
+    key: String,
+    child: Child,
+    // A server that cannot print would end.
+    _stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Server {
+    async fn start(name: &str, purpose: &str) -> Self {
+        let [option, cert_file] = cert_file(purpose);
+        let log = PathBuf::from(&cert_file).with_extension("log");
+        let stderr = std::fs::File::create(&log).expect("the log file can be made");
+        let mut command = example(name);
+        command.args(["--addr", "127.0.0.1:0", &option, &cert_file]).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = command.spawn().expect("the example starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+
+        let mut told = async |what: &str| loop {
+            let line = timeout(PATIENCE, stdout.next_line()).await.unwrap_or(Ok(None));
+            let Ok(Some(line)) = line else {
+                let log = std::fs::read_to_string(&log).unwrap_or_default();
+                panic!("{name} did not say {what:?}, its log is:\n{log}");
+            };
+            if let Some(told) = line.strip_prefix(what) {
+                break told.to_owned();
+            }
+        };
+        let url = told("listening on ").await;
+        let cert_file = told("cert file: ").await;
+        let key = told("key: ").await;
+        Self { url, cert_file, key, child, _stdout: stdout }
+    }
+}
+
+/// Returns the options that put the CA certificate of an example where no other test does.
+fn cert_file(purpose: &str) -> [String; 2] {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clients-{purpose}.pem"));
+    ["--cert-file".to_owned(), file.to_str().expect("the target folder has a readable name").to_owned()]
+}
+
+/// Finds an example beside this test: `target/<profile>/deps/clients-*` and `target/<profile>/examples/*`.
+fn example(name: &str) -> Command {
+    let test = env::current_exe().expect("the test knows where it is");
+    let profile = test.parent().and_then(Path::parent).expect("the test stands in a target folder");
+    let file = profile.join("examples").join(format!("{name}{}", env::consts::EXE_SUFFIX));
+    let way_out = "run `scripts/test` or `cargo test --all-features`, which build it";
+    assert!(file.exists(), "{} is missing: {way_out}", file.display());
+    command(file)
+}
+
+/// Returns a Python client, or nothing where there is no Python to run it with.
+fn python(client: &str) -> Option<Command> {
+    let requirements = "tests/clients/requirements.txt";
+    let Some(python) = env::var_os("TOWER_KEEP_PYTHON") else {
+        assert!(env::var_os("CI").is_none(), "TOWER_KEEP_PYTHON is not set, and CI skips nothing");
+        println!(
+            "skipped: {client}. `scripts/test` runs it, and so does this:\n\
+             python3 -m venv target/python && target/python/bin/pip install -r {requirements}\n\
+             TOWER_KEEP_PYTHON=target/python/bin/python cargo test --all-features"
+        );
+        return None;
+    };
+    let mut command = command(python);
+    command.arg(repository().join("tests/clients").join(client));
+    Some(command)
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+async fn curl<const N: usize>(server: &Server, options: [&str; N], path: &str) -> Output {
+    // The first option keeps a configuration file of the user out of it.
+    let mut curl = command("curl");
+    curl.args(["-q", "-sS", "-w", "%{http_code}"]).args(options).arg(format!("{}{path}", server.url));
+    run(&mut curl).await
+}
+
+/// Makes a command that ends with this test, and that goes to servers on this machine directly.
+fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.kill_on_drop(true).stdin(Stdio::null()).current_dir(repository());
+    for name in ["NO_PROXY", "no_proxy", "no_grpc_proxy"] {
+        command.env(name, "127.0.0.1,localhost");
+    }
+    command.env_remove("RUST_LOG");
+    command
+}
+
+async fn run(command: &mut Command) -> Output {
+    let output = timeout(PATIENCE, command.output()).await;
+    match output.unwrap_or_else(|_| panic!("{command:?} does not end")) {
+        Ok(output) => output,
+        Err(error) => panic!("{command:?} does not start: {error}"),
+    }
+}
+
+fn assert_success(output: &Output) {
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,274 @@
+//! What can be counted exactly, and is asserted: allocations, clones, bytes for each key, instructions. Times are in
+//! `benches`.
+
+#![allow(clippy::expect_used, reason = "a test may stop")]
+
+#[path = "../benches/support/mod.rs"]
+mod support;
+
+use std::convert::Infallible;
+use std::future::Ready;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use allocation_counter::measure;
+use http::{Method, Request, Response, StatusCode};
+use tower::{Layer, Service};
+use tower_keep::{ApiKey, ApiKeyLayer, Auth, KeyRules, KeyStore, MemoryStore, NewKey, store_fn};
+
+use support::{Body, Hello, Marking, drive, fill, guarded, id, mistyped, request};
+
+/// Returns how often a service allocates for a request that it answers at once, until the response is dropped.
+fn allocations<S>(service: &mut S, make: impl Fn() -> Request<Body>, expected: StatusCode) -> u64
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    // What happens once for a thread or a process happens here.
+    for _ in 0..10 {
+        assert_eq!(drive(service, make()).status(), expected);
+    }
+    let mut request = Some(make());
+    let info = measure(|| drop(black_box(request.take().map(|request| drive(service, request)))));
+    assert_eq!(info.count_current.min(0), info.count_current, "something was left behind");
+    info.count_total
+}
+
+/// A service guarded by a store with one key, which is read from `Authorization: Bearer` as well, and the key.
+fn one_key() -> (Auth<Hello, ApiKey>, String) {
+    let store = MemoryStore::new();
+    let issued = store.issue(NewKey::for_owner("billing").scopes(["read"])).expect("the key can be issued");
+    let service = ApiKeyLayer::over(ApiKey::new(store).bearer()).layer(Hello);
+    (service, issued.key().expose().to_owned())
+}
+
+/// The places that a key may stand in, each with the key in it.
+fn places(key: &str) -> [(&'static str, String); 3] {
+    [
+        ("x-api-key", key.to_owned()),
+        ("authorization", format!("ApiKey {key}")),
+        ("authorization", format!("Bearer {key}")),
+    ]
+}
+
+#[test]
+fn an_admitted_key_allocates_what_an_extension_does_and_nothing_more() {
+    let (mut guarded, key) = one_key();
+
+    for (name, value) in places(&key) {
+        let empty = || request::<Body>(Method::POST, Some((name, &value)));
+        let used = || {
+            let mut request = empty();
+            request.extensions_mut().insert("from a layer further out");
+            request
+        };
+
+        let least = [
+            allocations(&mut Marking(Hello), empty, StatusCode::OK),
+            allocations(&mut Marking(Hello), used, StatusCode::OK),
+        ];
+        let ours = [allocations(&mut guarded, empty, StatusCode::OK), allocations(&mut guarded, used, StatusCode::OK)];
+
+        println!("admitted, {name}: {} allocations, {} beside another extension", ours[0], ours[1]);
+        assert_eq!(ours, least, "in {name}");
+    }
+}
+
+#[test]
+fn a_service_that_is_not_guarded_allocates_nothing_here() {
+    // Else the counts above and below would count something of the test's own.
+    let none = allocations(&mut Hello, || request(Method::POST, None), StatusCode::OK);
+
+    assert_eq!(none, 0);
+}
+
+#[test]
+fn a_refusal_allocates_its_response_and_little_more() {
+    let store = MemoryStore::new();
+    let issued = store.issue(NewKey::for_owner("billing")).expect("the key can be issued");
+    let other = store.rules().reissue(issued.id()).expect("so can another secret").0;
+    let unknown = store.rules().format().generate().expect("randomness");
+    let checksum = mistyped(issued.key().expose());
+    let mut guarded = guarded(&store);
+    let cases = [
+        ("missing", None, 4),
+        ("junk", Some("not-a-key"), 5),
+        ("wrong checksum", Some(checksum.as_str()), 5),
+        ("unknown id", Some(unknown.expose()), 7),
+        ("wrong secret", Some(other.expose()), 7),
+    ];
+
+    let counts = cases.map(|(name, credential, most)| {
+        let request = || request(Method::POST, credential.map(|key| ("x-api-key", key)));
+        let count = allocations(&mut guarded, request, StatusCode::UNAUTHORIZED);
+        println!("refused, {name}: {count} allocations");
+        (name, count, most)
+    });
+
+    for (name, count, most) in counts {
+        assert!(count <= most, "{name}: {count} allocations, {most} at most");
+    }
+}
+
+/// Answers with 200, and counts its clones.
+#[derive(Debug, Default)]
+struct Cloned(Arc<AtomicUsize>);
+
+impl Clone for Cloned {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Service<Request<Body>> for Cloned {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut Hello, cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Hello.call(request)
+    }
+}
+
+#[test]
+fn a_verdict_that_is_known_at_once_clones_no_service() {
+    let store = MemoryStore::new();
+    let issued = store.issue(NewKey::for_owner("billing")).expect("the key can be issued");
+    let inner = Cloned::default();
+    let clones = Arc::clone(&inner.0);
+    let mut guarded = ApiKeyLayer::new(store).layer(inner);
+
+    let key = issued.key().expose();
+    let admitted = drive(&mut guarded, request(Method::POST, Some(("x-api-key", key))));
+    let refused = drive(&mut guarded, request(Method::POST, None));
+
+    assert_eq!([admitted.status(), refused.status()], [StatusCode::OK, StatusCode::UNAUTHORIZED]);
+    assert_eq!(clones.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_verdict_that_comes_later_clones_the_service_once() {
+    let issued = KeyRules::default().issue(NewKey::for_owner("billing")).expect("the key can be issued");
+    let record = Arc::clone(issued.record());
+    let store = store_fn(move |_| {
+        let record = Arc::clone(&record);
+        async move { Ok(Some(record)) }
+    });
+    let inner = Cloned::default();
+    let clones = Arc::clone(&inner.0);
+    let mut guarded = ApiKeyLayer::new(store).layer(inner);
+
+    let admitted = drive(&mut guarded, request(Method::POST, Some(("x-api-key", issued.key().expose()))));
+
+    assert_eq!(admitted.status(), StatusCode::OK);
+    assert_eq!(clones.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_million_records_take_256_bytes_each_at_most() {
+    const RECORDS: u64 = 1_000_000;
+    const MOST: f64 = 256.0;
+    let store = MemoryStore::new();
+    let resident = resident_bytes();
+
+    let info = measure(|| fill(&store, RECORDS));
+
+    let requested = info.bytes_current as f64 / RECORDS as f64;
+    println!("bytes for each of 10^6 records: {requested:.1} requested");
+    if let (Some(before), Some(after)) = (resident, resident_bytes()) {
+        println!("bytes for each of 10^6 records: {:.1} resident", (after - before) / RECORDS as f64);
+    }
+    assert!(requested <= MOST, "{requested:.1} bytes for each record, {MOST} at most");
+    assert!(store.get(&id(RECORDS - 1)).is_some());
+}
+
+/// Returns how much of the process is in memory, where the system says so.
+fn resident_bytes() -> Option<f64> {
+    const PAGE: f64 = 4096.0;
+    let pages: f64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * PAGE)
+}
+
+#[test]
+fn finding_a_key_costs_the_same_among_a_thousand_and_a_million() {
+    const MOST: f64 = 1.5;
+    if !has_valgrind() {
+        assert!(std::env::var_os("CI").is_none(), "this needs valgrind");
+        println!("skipped: there is no valgrind");
+        return;
+    }
+    let program = instructions_program();
+    let count = |case: &str, keys: u64, times: u64| {
+        let count = instructions(&program, case, keys, times);
+        println!("{case}, {keys} keys: {count:.0} instructions");
+        count
+    };
+
+    let (few, many) = (count("find", 1_000, 2_000), count("find", 1_000_000, 2_000));
+    count("find-nothing", 1_000, 2_000);
+    for case in PRINTED {
+        count(case, 1_000, 500);
+    }
+
+    println!("a million to a thousand: {:.3}", many / few);
+    assert!(many / few <= MOST, "{many:.0} instructions among 10^6 keys, {few:.0} among 10^3");
+}
+
+/// Cases whose counts are good to know. Part of them is hashing, which valgrind makes dearer than it is.
+const PRINTED: [&str; 11] = [
+    "bare",
+    "marking",
+    "admitted",
+    "missing",
+    "junk",
+    "checksum",
+    "unknown",
+    "mismatch",
+    "axum-bare",
+    "axum-marking",
+    "axum-admitted",
+];
+
+fn has_valgrind() -> bool {
+    Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Builds the program whose instructions are counted, with optimisations.
+fn instructions_program() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let output = Command::new(cargo)
+        .args(["bench", "--no-run", "--bench", "instructions", "--all-features", "--message-format", "json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut executables = messages.lines().filter_map(|line| line.split_once(r#""executable":""#));
+    let (path, _) =
+        executables.next_back().and_then(|(_, path)| path.split_once('"')).expect("cargo names the executable");
+    PathBuf::from(path)
+}
+
+/// Returns the instructions of what a case does once.
+fn instructions(program: &Path, case: &str, keys: u64, times: u64) -> f64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--toggle-collect=*measured_part*", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .args([case, &keys.to_string(), &times.to_string()])
+        .output()
+        .expect("valgrind can be started");
+    let report = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{report}");
+    let collected = report.split_once("Collected : ").and_then(|(_, rest)| rest.split_whitespace().next());
+    let collected: f64 = collected.and_then(|count| count.parse().ok()).expect("callgrind says what it collected");
+    assert!(collected > 0.0, "callgrind found nothing to count");
+    collected / times as f64
+}

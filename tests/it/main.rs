@@ -1,0 +1,20 @@
+//! The behaviour of the crate, through its public door.
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod admin;
+mod axum_stack;
+mod challenges;
+mod credentials;
+mod events;
+mod grpc;
+mod imported;
+mod keys;
+mod optional;
+mod pipeline;
+mod properties;
+mod refusals;
+mod scopes;
+mod secrets;
+mod support;
+mod types;
