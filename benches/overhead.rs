@@ -19,7 +19,7 @@ use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion
 use http::{Method, Request, Response, StatusCode};
 use tower::Service;
 use tower::layer::layer_fn;
-use tower_keep::{ApiKeyLayer, KeyStore, MemoryStore, NewKey};
+use tower_keep::{ApiKeyLayer, MemoryStore, NewKey};
 
 use support::{Body, Hello, Marking, drive, guarded, mistyped, request, scattered};
 

@@ -57,6 +57,21 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All causes, in the order of their numbers.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Missing,
+        Self::Malformed,
+        Self::Invalid,
+        Self::Forbidden,
+        Self::InsufficientScope,
+        Self::StepUp,
+        Self::NonceRequired,
+        Self::Insecure,
+        Self::Limited,
+        Self::Unavailable,
+        Self::Misconfigured,
+    ];
+
     /// Returns the HTTP status.
     pub const fn status(self) -> StatusCode {
         match self {
@@ -286,8 +301,9 @@ impl Rejection {
 
     /// Returns the scopes that the request needs; there are none unless the cause is
     /// [`InsufficientScope`](Cause::InsufficientScope).
-    pub fn needed_scopes(&self) -> Scopes {
-        self.more().map(|more| more.scopes.clone()).unwrap_or_default()
+    pub fn needed_scopes(&self) -> &Scopes {
+        const NONE: &Scopes = &Scopes::none();
+        self.more().map_or(NONE, |more| &more.scopes)
     }
 
     /// Returns how long the caller is asked to wait, if at all.

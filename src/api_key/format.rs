@@ -116,19 +116,21 @@ impl KeyFormat {
     /// as described above, [`FormatError::Checksum`] if it was mistyped or made up.
     pub fn parse(&self, text: &str) -> Result<KeyId, FormatError> {
         let rest = text.strip_prefix(&*self.prefix).ok_or(FormatError::Foreign)?;
-        let is_letter = |byte: &u8| byte.is_ascii_alphanumeric();
-        let (id, secret) = match rest.as_bytes().split_at_checked(ID) {
-            Some((id, [b'_', secret @ ..])) if secret.len() == SECRET + CHECKSUM => (id, secret),
+        let are_letters = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_alphanumeric);
+        let id = match rest.as_bytes().split_first_chunk::<ID>() {
+            Some((id, [b'_', secret @ ..])) if secret.len() == SECRET + CHECKSUM => {
+                if !are_letters(id) || !are_letters(secret) {
+                    return Err(FormatError::Shape);
+                }
+                KeyId::of_letters(id)
+            }
             _ => return Err(FormatError::Shape),
         };
-        if !id.iter().chain(secret).all(is_letter) {
-            return Err(FormatError::Shape);
-        }
         let (body, given) = text.split_at(text.len() - CHECKSUM);
         if given.as_bytes() != checksum(body) {
             return Err(FormatError::Checksum);
         }
-        KeyId::new(&rest[..ID]).map_err(|_| FormatError::Shape)
+        Ok(id)
     }
 
     /// Returns the part of a key that may be shown: prefix and id.

@@ -283,22 +283,28 @@ pub(super) enum Place {
 impl PresentedKey {
     fn new(text: Text, place: Place) -> Result<Self, Rejection> {
         let key = Self { text, place };
-        match key.as_str() {
-            "" => Err(Rejection::malformed("key_unreadable").presented_as(Some(key.presented_as()))),
-            text if text.len() > KEY_MAX => {
-                Err(Rejection::malformed("key_too_long").presented_as(Some(key.presented_as())))
-            }
-            _ => Ok(key),
+        let bytes = key.as_bytes();
+        let fault = if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_graphic) {
+            "key_unreadable"
+        } else if bytes.len() > KEY_MAX {
+            "key_too_long"
+        } else {
+            return Ok(key);
+        };
+        Err(Rejection::malformed(fault).presented_as(Some(key.presented_as())))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.text {
+            Text::Field { value, start } => value.as_bytes().get(*start..).unwrap_or_default(),
+            Text::Copied(key) => key.expose().as_bytes(),
         }
     }
 
-    /// Returns the key; an empty text stands for one with other characters than printable ASCII.
+    /// Returns the key.
     pub(super) fn as_str(&self) -> &str {
-        let text = match &self.text {
-            Text::Field { value, start } => value.to_str().ok().and_then(|text| text.get(*start..)).unwrap_or_default(),
-            Text::Copied(key) => key.expose(),
-        };
-        if text.bytes().all(|byte| byte.is_ascii_graphic()) { text } else { "" }
+        // It was seen to be printable ASCII when it was taken.
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     pub(super) const fn place(&self) -> &Place {

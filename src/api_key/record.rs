@@ -35,6 +35,13 @@ impl KeyId {
         Ok(Self(bytes))
     }
 
+    /// Makes an id of twelve bytes that are known to be letters and digits.
+    pub(super) fn of_letters(letters: &[u8; 12]) -> Self {
+        let mut bytes = [0; ID_MAX];
+        bytes[..12].copy_from_slice(letters);
+        Self(bytes)
+    }
+
     /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(ID_MAX);

@@ -1,6 +1,7 @@
 //! The default answer: problem details (RFC 9457) where the body can carry them.
 
 use std::any::Any;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -10,7 +11,7 @@ use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use http_body_util::{BodyExt, Full};
 
 use super::responder::{Responder, render};
-use crate::{Rejection, web};
+use crate::{Cause, Rejection, Scopes, web};
 
 /// Answers with `application/problem+json`.
 ///
@@ -60,9 +61,19 @@ impl Rejection {
     }
 }
 
-/// Writes the problem. Nothing in it needs escaping: the texts are fixed, and scope tokens have neither `"` nor `\`.
-fn text(rejection: &Rejection) -> String {
-    let cause = rejection.cause();
+/// Returns the problem as text. Nothing in it needs escaping: the texts are fixed, and scope tokens have neither `"` nor
+/// `\`. What depends on the cause alone is written once.
+fn text(rejection: &Rejection) -> Bytes {
+    static FIXED: LazyLock<[Bytes; Cause::ALL.len()]> =
+        LazyLock::new(|| Cause::ALL.map(|cause| Bytes::from(write(cause, &Scopes::none()))));
+    let (cause, scopes) = (rejection.cause(), rejection.needed_scopes());
+    match scopes.is_empty() {
+        true => FIXED[cause as usize].clone(),
+        false => Bytes::from(write(cause, scopes)),
+    }
+}
+
+fn write(cause: Cause, scopes: &Scopes) -> String {
     let status = cause.status();
     let mut text = format!(
         r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{}""#,
@@ -73,7 +84,6 @@ fn text(rejection: &Rejection) -> String {
     if let Some(code) = cause.error_code() {
         text.extend([r#","error":""#, code, "\""]);
     }
-    let scopes = rejection.needed_scopes();
     if !scopes.is_empty() {
         text.extend([r#","scope":""#, scopes.as_str(), "\""]);
     }
@@ -82,8 +92,7 @@ fn text(rejection: &Rejection) -> String {
 }
 
 /// Puts a text into a body, if it is of a type that can carry one.
-fn carry<B: 'static>(text: String) -> Option<B> {
-    let bytes = Bytes::from(text);
+fn carry<B: 'static>(bytes: Bytes) -> Option<B> {
     let mut body: Option<B> = None;
     let slot: &mut dyn Any = &mut body;
     let _ = web::axum::carry(slot, &bytes)
