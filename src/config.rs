@@ -61,9 +61,9 @@ pub enum ConfigError {
         /// What was given instead.
         given: String,
     },
-    /// Two peppers have one id.
+    /// Two ways to make digests have one tag, so it would not be clear by which pepper a digest was made.
     PepperIdRepeated {
-        /// The id.
+        /// The tag.
         given: String,
     },
     /// A pepper is shorter than 32 bytes.
@@ -100,7 +100,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "key id {given:?} is not 1 to 36 ASCII letters, digits, '-', '.' or '_'")
             }
             Self::PepperId { given } => write!(f, "pepper id {given:?} is not 1 to 8 ASCII letters, digits or '-'"),
-            Self::PepperIdRepeated { given } => write!(f, "two peppers have the id {given:?}"),
+            Self::PepperIdRepeated { given } => write!(f, "two ways to make digests have the tag {given:?}"),
             Self::PepperTooShort { bytes } => write!(f, "a pepper of {bytes} bytes is too short, 32 are needed"),
             Self::DigestTag { given } => {
                 write!(f, "{given:?} is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")

@@ -24,63 +24,68 @@ const PEPPER_ID_MAX: usize = 8;
 
 /// Makes the digests of keys, for the layer and for whoever issues keys. Cloning shares it.
 ///
-/// With peppers it writes `hmac-sha256/<pepper id>`, by the newest pepper, and accepts the digests of all; without, it
-/// writes `sha256`.
+/// It writes digests in one way and may accept others, so that a pepper can be introduced or replaced while keys live
+/// on:
 ///
 /// ```
 /// use tower_keep::KeyHasher;
 ///
 /// # let [new, old] = [[7_u8; 32], [1_u8; 32]];
-/// let hasher = KeyHasher::peppered("2026", new)?.also_accepting("2025", old)?;
+/// let hasher = KeyHasher::peppered("2026", new)?
+///     .also_accepting(&KeyHasher::peppered("2025", old)?)?
+///     .also_accepting(&KeyHasher::sha256())?;
 /// assert_eq!(hasher.digest("some key").tag().to_string(), "hmac-sha256/2026");
 /// # Ok::<(), tower_keep::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct KeyHasher {
-    /// The newest first; none at all means plain SHA-256.
-    peppers: Arc<[Pepper]>,
+    /// The way that digests are written.
+    present: Way,
+    older: Arc<[Way]>,
 }
 
+/// A way to make digests.
 #[derive(Clone)]
-struct Pepper {
+struct Way {
     tag: DigestTag,
-    /// The HMAC with its key absorbed, which saves two blocks on every request.
-    keyed: Hmac<Sha256>,
+    /// The HMAC with its key absorbed, which saves two blocks on every request; without a pepper there is none.
+    keyed: Option<Hmac<Sha256>>,
 }
 
 impl KeyHasher {
-    /// Hashes without a pepper.
+    /// Hashes without a pepper: `sha256`.
     pub fn sha256() -> Self {
-        Self { peppers: Arc::new([]) }
+        Self { present: Way { tag: DigestTag::SHA256, keyed: None }, older: Arc::new([]) }
     }
 
-    /// Hashes with a pepper of at least 32 random bytes. The id names it in stored digests: 1 to 8 ASCII letters,
+    /// Hashes with a pepper of at least 32 random bytes: `hmac-sha256/<pepper id>`. The id is 1 to 8 ASCII letters,
     /// digits or `-`.
     ///
     /// # Errors
     ///
     /// [`ConfigError::PepperId`] and [`ConfigError::PepperTooShort`].
     pub fn peppered(id: &str, pepper: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        Self::sha256().also_accepting(id, pepper)
-    }
-
-    /// Accepts the digests of an older pepper as well, so that a pepper can be replaced while keys live on.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::PepperId`], [`ConfigError::PepperTooShort`] and [`ConfigError::PepperIdRepeated`].
-    pub fn also_accepting(self, id: &str, pepper: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let (tag, pepper) = (DigestTag::peppered(id)?, pepper.as_ref());
-        if self.peppers.iter().any(|known| known.tag == tag) {
-            return Err(ConfigError::PepperIdRepeated { given: id.to_owned() });
-        }
         let short = ConfigError::PepperTooShort { bytes: pepper.len() };
         if pepper.len() < PEPPER_MIN {
             return Err(short);
         }
         // HMAC takes keys of any length; an error could only speak of the length.
         let keyed = Hmac::new_from_slice(pepper).map_err(|_| short)?;
-        Ok(Self { peppers: self.peppers.iter().cloned().chain([Pepper { tag, keyed }]).collect() })
+        Ok(Self { present: Way { tag, keyed: Some(keyed) }, older: Arc::new([]) })
+    }
+
+    /// Accepts the digests that another hasher makes or accepts as well.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::PepperIdRepeated`].
+    pub fn also_accepting(self, other: &Self) -> Result<Self, ConfigError> {
+        if let Some(repeated) = other.ways().find(|way| self.ways().any(|known| known.tag == way.tag)) {
+            return Err(ConfigError::PepperIdRepeated { given: repeated.tag.to_string() });
+        }
+        let older = self.older.iter().chain(other.ways()).cloned().collect();
+        Ok(Self { older, ..self })
     }
 
     /// Hashes with a pepper that nobody knows and that ends with the process: right for keys that live in memory.
@@ -92,24 +97,21 @@ impl KeyHasher {
 
     /// Makes the digest that new records keep.
     pub fn digest(&self, key: &str) -> KeyDigest {
-        match self.peppers.first() {
-            Some(pepper) => pepper.digest(key),
-            None => plain(key),
-        }
+        self.present.digest(key)
     }
 
-    /// Makes a digest of the kind that a record has, or nothing if its pepper is not at hand.
+    /// Makes a digest of the kind that a record has, or nothing if that kind is not accepted.
     pub fn digest_as(&self, tag: DigestTag, key: &str) -> Option<KeyDigest> {
-        if tag == DigestTag::SHA256 {
-            return Some(plain(key));
-        }
-        Some(self.peppers.iter().find(|pepper| pepper.tag == tag)?.digest(key))
+        Some(self.ways().find(|way| way.tag == tag)?.digest(key))
     }
 
-    /// Returns the tags of the digests that it makes or accepts, the one that it writes first.
+    /// Returns the tags of the digests that it accepts, the one that it writes first.
     pub fn tags(&self) -> impl Iterator<Item = DigestTag> {
-        let plain = self.peppers.is_empty().then_some(DigestTag::SHA256);
-        self.peppers.iter().map(|pepper| pepper.tag).chain(plain)
+        self.ways().map(|way| way.tag)
+    }
+
+    fn ways(&self) -> impl Iterator<Item = &Way> {
+        [&self.present].into_iter().chain(&*self.older)
     }
 
     /// Does the work of comparing a key with a stored digest, where there is none.
@@ -119,18 +121,14 @@ impl KeyHasher {
     }
 }
 
-impl Pepper {
+impl Way {
     fn digest(&self, key: &str) -> KeyDigest {
-        let mut hmac = self.keyed.clone();
-        hmac.update(DOMAIN);
-        hmac.update(key.as_bytes());
-        KeyDigest::new(self.tag, hmac.finalize().into_bytes().into())
+        let bytes = match self.keyed.clone() {
+            Some(hmac) => hmac.chain_update(DOMAIN).chain_update(key.as_bytes()).finalize().into_bytes(),
+            None => Sha256::new().chain_update(DOMAIN).chain_update(key.as_bytes()).finalize(),
+        };
+        KeyDigest::new(self.tag, bytes.into())
     }
-}
-
-fn plain(key: &str) -> KeyDigest {
-    let hash = Sha256::new().chain_update(DOMAIN).chain_update(key.as_bytes());
-    KeyDigest::new(DigestTag::SHA256, hash.finalize().into())
 }
 
 impl fmt::Debug for KeyHasher {

@@ -176,14 +176,14 @@ impl NewKey {
         self
     }
 
-    /// Sets from when on the key is good, in whole seconds.
+    /// Sets from when on the key is good, rounded up to a second.
     #[must_use]
     pub const fn not_before(mut self, when: SystemTime) -> Self {
         self.not_before = Some(when);
         self
     }
 
-    /// Sets when the key ends, in whole seconds.
+    /// Sets when the key ends, rounded down to a second.
     #[must_use]
     pub const fn expires_at(mut self, when: SystemTime) -> Self {
         self.expires_at = Some(when);
@@ -201,13 +201,13 @@ impl NewKey {
         if self.owner.is_empty() {
             return Err(IssueError::OwnerEmpty);
         }
-        let start = self.not_before.unwrap_or(now);
-        if self.expires_at.is_some_and(|end| end <= start || end <= now) {
-            return Err(IssueError::NeverValid);
-        }
         let record = KeyRecord::new(id, self.owner, digest).with_scopes(self.scopes?).with_created_at(now);
         let record = self.not_before.into_iter().fold(record, KeyRecord::with_not_before);
         let record = self.expires_at.into_iter().fold(record, KeyRecord::with_expires_at);
+        let start = record.not_before().map_or(now, |start| start.max(now));
+        if record.expires_at().is_some_and(|end| end <= start) {
+            return Err(IssueError::NeverValid);
+        }
         let labels = self.labels.into_iter();
         Ok(labels.fold(record, |record, (name, value)| record.with_label(name, value)))
     }

@@ -73,6 +73,11 @@ impl Seconds {
         Self(NonZeroU64::new(seconds).unwrap_or(NonZeroU64::MIN))
     }
 
+    /// Rounds up, so that nothing starts early.
+    fn at_or_after(when: SystemTime) -> Self {
+        Self::new(when.checked_add(Duration::from_nanos(999_999_999)).unwrap_or(when))
+    }
+
     fn time(self) -> SystemTime {
         // A time that the platform cannot tell lies beyond all that it can.
         let since = Duration::from_secs(self.0.get());
@@ -185,14 +190,14 @@ impl KeyRecord {
         self
     }
 
-    /// Sets from when on the key is good.
+    /// Sets from when on the key is good, rounded up to a second.
     #[must_use]
     pub fn with_not_before(mut self, when: SystemTime) -> Self {
-        self.not_before = Some(Seconds::new(when));
+        self.not_before = Some(Seconds::at_or_after(when));
         self
     }
 
-    /// Sets when the key ends; at that second it is no longer good.
+    /// Sets when the key ends, rounded down to a second; at that second it is no longer good.
     #[must_use]
     pub fn with_expires_at(mut self, when: SystemTime) -> Self {
         self.expires_at = Some(Seconds::new(when));

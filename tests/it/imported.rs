@@ -91,9 +91,9 @@ async fn a_bearer_value_of_another_form_is_a_key_unless_it_looks_like_a_token() 
 
 #[tokio::test]
 async fn a_store_of_ones_own_is_asked_by_id_or_by_the_digest_of_every_pepper() {
-    let hasher = KeyHasher::peppered("new", [2; 32]).unwrap().also_accepting("old", [1; 32]).unwrap();
-    let rules = KeyRules::new(KeyFormat::new("test").unwrap(), hasher).accepting_imported();
     let old = KeyHasher::peppered("old", [1; 32]).unwrap();
+    let hasher = KeyHasher::peppered("new", [2; 32]).unwrap().also_accepting(&old).unwrap();
+    let rules = KeyRules::new(KeyFormat::new("test").unwrap(), hasher).accepting_imported();
     let record = KeyRecord::new(KeyId::new("row-17").unwrap(), "legacy", old.digest(OLD_KEY)).imported();
     let record = Arc::new(record);
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -206,6 +206,9 @@ fn what_cannot_be_issued_says_why() {
     assert_eq!(error(NewKey::for_owner("")), IssueError::OwnerEmpty);
     assert_eq!(error(NewKey::for_owner("a").expires_at(at(START))), IssueError::NeverValid);
     assert_eq!(error(NewKey::for_owner("a").expires_at(UNIX_EPOCH)), IssueError::NeverValid);
+    let half = Duration::from_millis(500);
+    let within_a_second = NewKey::for_owner("a").not_before(at(START + 20) + half).expires_at(at(START + 21) + half);
+    assert_eq!(error(within_a_second), IssueError::NeverValid);
     let backwards = NewKey::for_owner("a").not_before(at(START + 20)).expires_at(at(START + 20));
     assert_eq!(error(backwards), IssueError::NeverValid);
     let scope = ConfigError::Scope { given: "two words".to_owned() };
@@ -287,10 +290,10 @@ async fn a_pepper_can_be_replaced_while_keys_live_on() {
     let clock = TestClock::new();
     let old_hasher = KeyHasher::peppered("2025", [1; 32]).unwrap();
     let format = KeyFormat::new("test").unwrap();
-    let old = MemoryStore::with(KeyRules::new(format.clone(), old_hasher).with_clock(clock.clone()));
+    let old = MemoryStore::with(KeyRules::new(format.clone(), old_hasher.clone()).with_clock(clock.clone()));
     let issued = old.issue(NewKey::for_owner("a")).unwrap();
 
-    let ring = KeyHasher::peppered("2026", [2; 32]).unwrap().also_accepting("2025", [1; 32]).unwrap();
+    let ring = KeyHasher::peppered("2026", [2; 32]).unwrap().also_accepting(&old_hasher).unwrap();
     let keys = MemoryStore::with(KeyRules::new(format.clone(), ring).with_clock(clock.clone()));
     keys.insert((**issued.record()).clone()).unwrap();
     let newer = keys.rotate(issued.id(), Duration::from_secs(60)).unwrap();
@@ -313,8 +316,14 @@ fn peppers_are_long_and_have_short_names() {
     for id in ["", "too-long-a-name", "a b", "a/b", "é"] {
         assert_eq!(KeyHasher::peppered(id, pepper).unwrap_err(), ConfigError::PepperId { given: id.to_owned() });
     }
-    let twice = KeyHasher::peppered("p", pepper).unwrap().also_accepting("p", [8; 32]);
-    assert_eq!(twice.unwrap_err(), ConfigError::PepperIdRepeated { given: "p".to_owned() });
+    let (one, other) = (KeyHasher::peppered("p", pepper).unwrap(), KeyHasher::peppered("p", [8; 32]).unwrap());
+    let twice = ConfigError::PepperIdRepeated { given: "hmac-sha256/p".to_owned() };
+    assert_eq!(one.clone().also_accepting(&other).unwrap_err(), twice);
+    let ring = one.also_accepting(&KeyHasher::sha256()).unwrap();
+    assert_eq!(ring.tags().map(|tag| tag.to_string()).collect::<Vec<_>>(), ["hmac-sha256/p", "sha256"]);
+    let plain = KeyHasher::sha256().digest("key");
+    assert!(ring.digest_as(plain.tag(), "key").unwrap().matches(&plain));
+    assert!(other.digest_as(plain.tag(), "key").is_none(), "without being told it accepts no digest without a pepper");
 }
 
 #[test]
