@@ -8,6 +8,7 @@ pub mod record;
 pub mod store;
 
 use std::fmt;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -78,18 +79,27 @@ pub struct ApiKey {
 }
 
 /// What judging a key takes.
-#[derive(Clone)]
 struct Core {
     store: Arc<dyn KeyStore>,
     rules: KeyRules,
+    /// The record that a key is compared with if there is none.
+    nobody: Arc<KeyRecord>,
+}
+
+impl Core {
+    fn new(store: Arc<dyn KeyStore>, rules: KeyRules) -> Arc<Self> {
+        // No key has this digest, and none is let in that had it.
+        let digest = KeyDigest::new(rules.hasher().digest("").tag(), [0; 32]);
+        let nobody = Arc::new(KeyRecord::new(KeyId::of_letters(b"000000000000"), "", digest));
+        Arc::new(Self { store, rules, nobody })
+    }
 }
 
 impl ApiKey {
     /// Accepts the keys of a store, written and hashed as its rules say.
     pub fn new(store: impl KeyStore) -> Self {
         let rules = store.rules();
-        let core = Core { store: Arc::new(store), rules };
-        Self { core: Arc::new(core), locations: Locations::default(), realm: "api".to_owned() }
+        Self { core: Core::new(Arc::new(store), rules), locations: Locations::default(), realm: "api".to_owned() }
     }
 
     /// Reads keys from another header field than `x-api-key`.
@@ -179,14 +189,14 @@ impl ApiKey {
     /// Reads keys by other rules than those of the store.
     #[must_use]
     pub fn rules(mut self, rules: KeyRules) -> Self {
-        self.core = Arc::new(Core { rules, ..(*self.core).clone() });
+        self.core = Core::new(Arc::clone(&self.core.store), rules);
         self
     }
 
     /// Looks for the record of a key, and returns the id that the key names, if it names one. Nothing is hashed and
     /// nothing is looked up for a key whose checksum is wrong.
     fn find(&self, text: &str) -> Result<(Option<KeyId>, Answer<Found>), Rejection> {
-        let Core { store, rules } = &*self.core;
+        let Core { store, rules, .. } = &*self.core;
         match rules.format().parse(text) {
             Ok(id) => Ok((Some(id), store.find(&Lookup::Id(id)))),
             Err(FormatError::Foreign) if rules.accepts_imported() => {
@@ -214,23 +224,24 @@ fn find_by_digest(store: &Arc<dyn KeyStore>, digest: KeyDigest, mut older: Vec<K
 }
 
 impl Core {
-    /// Compares a key with what was found. Whatever is wrong with it, the work and the answer are the same.
+    /// Compares a key with what was found. Whatever is wrong with it, the work and the answer are the same: a key of
+    /// which there is no record is compared with a record that nobody has the key to.
     fn judge(&self, key: &PresentedKey, id: Option<KeyId>, found: Found) -> Result<Admission, Rejection> {
-        let record = match found {
-            Ok(Some(record)) => record,
-            Ok(None) => {
-                self.rules.hasher().compare_with_nothing(key.as_str());
-                let rejection = Rejection::invalid("key_unknown");
-                return Err(match id {
-                    Some(id) => rejection.about(id.as_str()),
-                    None => rejection,
-                });
+        let found = found.map_err(unanswered)?;
+        let record = found.as_ref().unwrap_or(&self.nobody);
+        // Kept from being moved to where there is a record.
+        let until = black_box(matching(record, key.as_str(), &self.rules));
+        let id = id.unwrap_or(*record.id());
+        let about = |rejection: Rejection| rejection.about(id.as_str());
+        let (record, until) = match (found, until) {
+            (Some(record), Matching::Until(until)) => (record, until),
+            (Some(record), Matching::Unknowable) => return Err(about(pepper_missing(&record))),
+            (found, _) => {
+                let reason = if found.is_some() { "key_mismatch" } else { "key_unknown" };
+                return Err(about(Rejection::invalid(reason)));
             }
-            Err(error) => return Err(unanswered(error)),
         };
         let now = self.rules.now();
-        let about = |rejection: Rejection| rejection.about(record.id().as_str());
-        let until = matching(&record, key.as_str(), &self.rules).map_err(about)?;
         if let Some(reason) = record.fault(now) {
             return Err(about(Rejection::invalid(reason)));
         }
@@ -246,8 +257,10 @@ impl Core {
     }
 }
 
-/// Finds the secret of a record that a key is, and returns until when it works if it is not the present one.
-fn matching(record: &KeyRecord, key: &str, rules: &KeyRules) -> Result<Option<SystemTime>, Rejection> {
+/// Finds the secret of a record that a key is. It is one piece of code for all records, so that its time does not depend
+/// on what is around it.
+#[inline(never)]
+fn matching(record: &KeyRecord, key: &str, rules: &KeyRules) -> Matching {
     let present = [(record.digest(), None)].into_iter();
     let before = record.superseded().iter().map(|superseded| (superseded.digest(), Some(superseded.until())));
     let mut computed = None::<KeyDigest>;
@@ -268,13 +281,25 @@ fn matching(record: &KeyRecord, key: &str, rules: &KeyRules) -> Result<Option<Sy
         }
     }
     match (hit, computed) {
-        (Some(until), _) => Ok(until),
-        (None, Some(_)) => Err(Rejection::invalid("key_mismatch")),
-        (None, None) => Err(Rejection::misconfigured(
-            "pepper_missing",
-            format!("the digest of the key was made as {}, and that pepper is not configured", record.digest().tag()),
-        )),
+        (Some(until), _) => Matching::Until(until),
+        (None, Some(_)) => Matching::None,
+        (None, None) => Matching::Unknowable,
     }
+}
+
+/// Which secret of a record a key is.
+enum Matching {
+    /// The present one, or one that works until a time.
+    Until(Option<SystemTime>),
+    /// None of them.
+    None,
+    /// The digests were made with peppers that are not at hand.
+    Unknowable,
+}
+
+fn pepper_missing(record: &KeyRecord) -> Rejection {
+    let text = format!("the digest of the key was made as {}, which is not configured", record.digest().tag());
+    Rejection::misconfigured("pepper_missing", text)
 }
 
 fn unanswered(error: StoreError) -> Rejection {

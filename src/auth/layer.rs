@@ -16,6 +16,9 @@ pub struct AuthLayer<C, R = Problem> {
     scheme: Arc<C>,
     responder: R,
     settings: Settings,
+    // One for all services that the layer makes, clones of the layer included: axum puts a layer around each route,
+    // and all of them are one for the log.
+    guard: Arc<Guard>,
 }
 
 /// What is done with the verdict.
@@ -38,7 +41,7 @@ impl<C: Scheme> AuthLayer<C> {
             allow_preflight: false,
             refusals_per_second: REFUSALS_PER_SECOND,
         };
-        Self { scheme: Arc::new(scheme), responder: Problem, settings }
+        Self::new_over(Arc::new(scheme), Problem, settings)
     }
 }
 
@@ -46,24 +49,19 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     /// Accepts the credentials of another layer as well, one or the other on each request; a request with both is
     /// refused. The settings of this layer count, those of the other one do not.
     pub fn or<D: Scheme, Q>(self, other: AuthLayer<D, Q>) -> AuthLayer<Or<C, D>, R> {
-        AuthLayer {
-            scheme: Arc::new(Or::new(self.scheme, other.scheme)),
-            responder: self.responder,
-            settings: self.settings,
-        }
+        AuthLayer::new_over(Arc::new(Or::new(self.scheme, other.scheme)), self.responder, self.settings)
     }
 
     /// Answers refusals in another way; see [`Responder`](crate::Responder).
     pub fn responder<Q>(self, responder: Q) -> AuthLayer<C, Q> {
-        AuthLayer { scheme: self.scheme, responder, settings: self.settings }
+        AuthLayer { scheme: self.scheme, responder, settings: self.settings, guard: self.guard }
     }
 
     /// Lets requests without a credential through, as [`Anonymous`](crate::Anonymous). A bad credential is refused all
     /// the same, and so is one that cannot be checked.
     #[must_use]
-    pub const fn optional(mut self) -> Self {
-        self.settings.optional = true;
-        self
+    pub fn optional(self) -> Self {
+        self.with(|settings| settings.optional = true)
     }
 
     /// Logs what would be refused, and lets it through as [`Anonymous`](crate::Anonymous) with its credential in place:
@@ -74,9 +72,8 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     ///
     /// With this setting the layer protects nothing.
     #[must_use]
-    pub const fn report_only(mut self) -> Self {
-        self.settings.report_only = true;
-        self
+    pub fn report_only(self) -> Self {
+        self.with(|settings| settings.report_only = true)
     }
 
     /// Puts the credential back for the inner service, marked sensitive. It costs a copy of the header map.
@@ -85,9 +82,8 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     ///
     /// Without this setting nothing further in can log the credential or pass it on by mistake.
     #[must_use]
-    pub const fn keep_credential(mut self) -> Self {
-        self.settings.keep_credential = true;
-        self
+    pub fn keep_credential(self) -> Self {
+        self.with(|settings| settings.keep_credential = true)
     }
 
     /// Lets CORS preflight requests through, as [`Anonymous`](crate::Anonymous): OPTIONS with `Origin` and
@@ -96,22 +92,32 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     /// A `CorsLayer` outside this layer needs no such setting, and is the better place for it: it answers the preflight
     /// itself, and lets browsers read refusals.
     #[must_use]
-    pub const fn allow_preflight(mut self) -> Self {
-        self.settings.allow_preflight = true;
-        self
+    pub fn allow_preflight(self) -> Self {
+        self.with(|settings| settings.allow_preflight = true)
     }
 
     /// Sets how many refusals are logged in a second, in each of the classes that the crate's guide names under
     /// "What the log says". The default is 10.
     #[must_use]
-    pub const fn refusals_logged_per_second(mut self, refusals: u32) -> Self {
-        self.settings.refusals_per_second = refusals;
-        self
+    pub fn refusals_logged_per_second(self, refusals: u32) -> Self {
+        self.with(|settings| settings.refusals_per_second = refusals)
     }
 
     /// Returns the scheme.
     pub fn scheme(&self) -> &C {
         &self.scheme
+    }
+
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.settings;
+        change(&mut settings);
+        Self::new_over(self.scheme, self.responder, settings)
+    }
+
+    fn new_over(scheme: Arc<C>, responder: R, settings: Settings) -> Self {
+        let Settings { report_only, refusals_per_second, .. } = settings;
+        let guard = Arc::new(Guard::new(scheme.challenges(), report_only, refusals_per_second));
+        Self { scheme, responder, settings, guard }
     }
 }
 
@@ -119,14 +125,12 @@ impl<S, C: Scheme, R: Clone> Layer<S> for AuthLayer<C, R> {
     type Service = Auth<S, C, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Settings { report_only, refusals_per_second, .. } = self.settings;
-        let guard = Guard::new(self.scheme.challenges(), report_only, refusals_per_second);
         Auth::new(
             inner,
             Gate {
                 scheme: Arc::clone(&self.scheme),
                 responder: self.responder.clone(),
-                guard: Arc::new(guard),
+                guard: Arc::clone(&self.guard),
                 settings: self.settings,
             },
         )
@@ -136,7 +140,12 @@ impl<S, C: Scheme, R: Clone> Layer<S> for AuthLayer<C, R> {
 // By hand: the scheme is shared and need not be `Clone`.
 impl<C, R: Clone> Clone for AuthLayer<C, R> {
     fn clone(&self) -> Self {
-        Self { scheme: Arc::clone(&self.scheme), responder: self.responder.clone(), settings: self.settings }
+        Self {
+            scheme: Arc::clone(&self.scheme),
+            responder: self.responder.clone(),
+            settings: self.settings,
+            guard: Arc::clone(&self.guard),
+        }
     }
 }
 

@@ -43,7 +43,7 @@ use crate::{Answer, Challenge, Principal, Rejection};
 /// A way to prove who sent a request.
 ///
 /// [`Auth`](crate::Auth) calls [`take`](Self::take) and then [`verify`](Self::verify) for each request, and
-/// [`challenges`](Self::challenges) once, when a layer wraps a service.
+/// [`challenges`](Self::challenges) when a layer is set up.
 pub trait Scheme: Send + Sync + 'static {
     /// What is taken out of a request. It owns all it needs, so that verifying it may take its time.
     type Credential: Send + 'static;
