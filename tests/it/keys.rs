@@ -1,12 +1,14 @@
 //! Keys: their form, their time, their rotation and revocation, what the principal and the response say.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
 use tower::{Layer, Service};
 use tower_keep::{
-    AdminError, ApiKeyLayer, ConfigError, FormatError, IssueError, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord,
-    KeyRules, MemoryStore, NewKey, Principal, Scopes,
+    AdminError, ApiKeyLayer, Clock, ConfigError, FormatError, IssueError, KeyFilter, KeyFormat, KeyHasher, KeyId,
+    KeyRecord, KeyRules, KeyStore, Lookup, MemoryStore, NewKey, Principal, Scopes,
 };
 
 use crate::support::{START, TestClock, at, get, rules, send, status, store, values, with, with_key};
@@ -144,6 +146,21 @@ fn a_key_is_a_prefix_an_id_a_secret_and_a_checksum() {
     assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
     assert_eq!(format.pattern(), r"\bacme_live_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b");
     assert_eq!(format.prefix(), "acme_live");
+}
+
+#[test]
+fn the_pattern_finds_keys_in_texts_and_the_checksum_tells_them_from_look_alikes() {
+    let format = KeyFormat::new("acme_live").unwrap();
+    let pattern = regex::Regex::new(&format.pattern()).unwrap();
+    let keys = [format.generate().unwrap(), format.generate().unwrap()];
+    let alike = format!("acme_live_{}_{}", "a".repeat(12), "b".repeat(49));
+    let text = format!("KEY={}\n{{\"key\":\"{}\"}} x{alike} {alike} {alike}c", keys[0].expose(), keys[1].expose());
+
+    let found: Vec<_> = pattern.find_iter(&text).map(|found| found.as_str()).collect();
+
+    assert_eq!(found, [keys[0].expose(), keys[1].expose(), &alike]);
+    assert!(format.parse(found[0]).is_ok() && format.parse(found[1]).is_ok());
+    assert_eq!(format.parse(&alike), Err(FormatError::Checksum));
 }
 
 #[test]
@@ -362,6 +379,42 @@ fn digests_are_what_openssl_makes_of_them() {
 
 const SHA256: &str = "f306c9ad882e1020fcf86c35e976f18597848dc1407b0fcf4a718d05f6990037";
 const HMAC: &str = "fe722e9d1a1ec3fe6fbd06c37c8ffa071f24b188b06f2a06b591ca7b6c097cbc";
+
+#[test]
+fn readers_wait_for_no_writer() {
+    /// Tells the time only when it is let, and says when it is asked.
+    #[derive(Debug)]
+    struct Stuck(Mutex<Receiver<()>>, Sender<()>);
+
+    impl Clock for Stuck {
+        fn now(&self) -> SystemTime {
+            self.1.send(()).unwrap();
+            self.0.lock().unwrap().recv().unwrap();
+            at(START)
+        }
+    }
+
+    let (let_go, held) = channel();
+    let (ask, asked) = channel();
+    let keys = MemoryStore::with(KeyRules::default().with_clock(Stuck(Mutex::new(held), ask)));
+    let record = store().1.record().clone();
+    keys.insert((*record).clone()).unwrap();
+    let writer = std::thread::spawn({
+        let (keys, id) = (keys.clone(), *record.id());
+        move || keys.revoke(&id).unwrap()
+    });
+    // The writer asks for the time while it holds what writers take turns by.
+    asked.recv().unwrap();
+
+    let (tell, told) = channel();
+    let lookup = Lookup::Id(*record.id());
+    std::thread::spawn(move || tell.send(keys.find(&lookup).now().unwrap().unwrap().is_some()).unwrap());
+    let found = told.recv_timeout(Duration::from_secs(10));
+
+    assert_eq!(found, Ok(true), "the reader waits for the writer");
+    let_go.send(()).unwrap();
+    assert!(writer.join().unwrap().revoked_at().is_some());
+}
 
 #[tokio::test]
 async fn readers_see_every_change_while_writers_go_on() {
