@@ -66,7 +66,8 @@ impl<C: Scheme, R> AuthLayer<C, R> {
 
     /// Logs what would be refused, and lets it through as [`Anonymous`](crate::Anonymous) with its credential in place:
     /// for the first days of a layer in front of an API that lives already. [`RequireScopes`](crate::RequireScopes)
-    /// further in only logs as well.
+    /// further in only logs as well. A handler that cannot do without a [`Principal`](crate::Principal) refuses all the
+    /// same: let it extract an `Option` for these days.
     ///
     /// # Security
     ///
