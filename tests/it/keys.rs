@@ -164,6 +164,25 @@ fn the_pattern_finds_keys_in_texts_and_the_checksum_tells_them_from_look_alikes(
 }
 
 #[test]
+fn every_letter_of_a_key_is_as_likely_as_any_other() {
+    let format = KeyFormat::new("a").unwrap();
+    let mut counts = std::collections::BTreeMap::new();
+    for _ in 0..2_000 {
+        let key = format.generate().unwrap();
+        // The id and the secret, without the checksum.
+        for letter in key.expose()["a_".len()..][..12 + 1 + 43].bytes().filter(|byte| *byte != b'_') {
+            *counts.entry(letter).or_insert(0_u32) += 1;
+        }
+    }
+    let expected = 2_000 * (12 + 43) / 62;
+    assert_eq!(counts.len(), 62);
+    for (letter, count) in counts {
+        // Six standard deviations; without drawing again, the first letters would come a quarter more often.
+        assert!(count.abs_diff(expected) < expected * 15 / 100, "{}: {count} of {expected}", char::from(letter));
+    }
+}
+
+#[test]
 fn a_text_that_is_not_a_key_says_how() {
     let format = KeyFormat::new("ab").unwrap();
     let key = format.generate().unwrap();

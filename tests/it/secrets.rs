@@ -66,6 +66,7 @@ fn no_public_type_prints_a_secret() {
     ];
     for (index, value) in printed.iter().enumerate() {
         for text in [format!("{value:?}"), format!("{value:#?}")] {
+            assert!(!text.is_empty(), "value {index} prints nothing");
             for secret in
                 [key, &key[20..], &hex(&pepper), &list(&pepper), &hex(digest.as_bytes()), &list(digest.as_bytes())]
             {

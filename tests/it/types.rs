@@ -31,3 +31,59 @@ fn a_principal_is_small_enough_to_move() {
     assert!(size_of::<Principal>() <= 72, "{}", size_of::<Principal>());
     assert!(size_of::<Rejection>() <= 64, "{}", size_of::<Rejection>());
 }
+
+#[test]
+fn every_error_says_what_is_wrong_in_one_line() {
+    let given = || "x".to_owned();
+    let config = [
+        ConfigError::HeaderName { given: given() },
+        ConfigError::HeaderReserved { given: given() },
+        ConfigError::ParameterName { given: given() },
+        ConfigError::Origin { given: given() },
+        ConfigError::Scope { given: given() },
+        ConfigError::ScopesEmpty,
+        ConfigError::MethodPath { given: given() },
+        ConfigError::Realm { given: given() },
+        ConfigError::KeyPrefix { given: given() },
+        ConfigError::KeyId { given: given() },
+        ConfigError::PepperId { given: given() },
+        ConfigError::PepperIdRepeated { given: given() },
+        ConfigError::PepperTooShort { bytes: 3 },
+        ConfigError::DigestTag { given: given() },
+    ];
+    let issue = [
+        IssueError::Config(ConfigError::ScopesEmpty),
+        IssueError::OwnerEmpty,
+        IssueError::NeverValid,
+        IssueError::ImportNotAccepted,
+        IssueError::ImportTooShort,
+        IssueError::ImportOwnFormat,
+        IssueError::ForeignId,
+    ];
+    let admin = [
+        AdminError::Issue(IssueError::OwnerEmpty),
+        AdminError::NotFound,
+        AdminError::AlreadyExists,
+        AdminError::Ended,
+        AdminError::Store(StoreError::unavailable("down")),
+        AdminError::Store(StoreError::misconfigured("wrong")),
+    ];
+    let format = [FormatError::Foreign, FormatError::Shape, FormatError::Checksum];
+    let texts: Vec<_> = config.iter().map(ToString::to_string).collect();
+    let issue: Vec<_> = issue.iter().map(ToString::to_string).collect();
+    let admin: Vec<_> = admin.iter().map(ToString::to_string).collect();
+    let format: Vec<_> = format.iter().map(ToString::to_string).collect();
+    for texts in [texts, issue, format] {
+        for text in &texts {
+            assert!(text.len() > 10 && !text.ends_with('.') && !text.contains('\n'), "{text:?}");
+            assert!(!text.starts_with(char::is_uppercase), "{text:?}");
+            assert_eq!(texts.iter().filter(|other| *other == text).count(), 1, "{text:?}");
+        }
+    }
+    assert!(admin.iter().all(|text| text.len() > 10));
+    let source = std::error::Error::source(&AdminError::Issue(IssueError::OwnerEmpty)).map(ToString::to_string);
+    assert_eq!(source.as_deref(), Some("the owner is empty"));
+    let store = AdminError::Store(StoreError::unavailable("down"));
+    let source = std::error::Error::source(&store).and_then(std::error::Error::source).map(ToString::to_string);
+    assert_eq!(source.as_deref(), Some("down"));
+}
