@@ -47,6 +47,8 @@ async fn an_imported_key_is_rotated_into_one_of_our_own() {
     assert_eq!(values(response.headers(), "api-key-superseded").len(), 1);
     assert_eq!(status(layer.clone(), with(get("/"), "x-api-key", newer.key().expose())).await, StatusCode::OK);
     assert_eq!(newer.record().indexed_digests().count(), 1);
+    assert!(record.is_imported() && newer.record().superseded()[0].is_imported());
+    assert!(!newer.record().is_imported());
     // Another rotation does not cut its grace short.
     keys.rotate(record.id(), Duration::ZERO).unwrap();
     assert_eq!(status(layer, with(get("/"), "x-api-key", OLD_KEY)).await, StatusCode::OK);

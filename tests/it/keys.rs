@@ -102,6 +102,7 @@ async fn a_rotated_key_goes_on_for_its_grace_period_and_the_caller_is_told() {
     // What has stopped working is dropped at the next rotation, and revoking ends them all.
     let fourth = keys.rotate(first.id(), Duration::from_secs(100)).unwrap();
     assert_eq!(fourth.record().superseded().len(), 1);
+    assert!(!fourth.record().superseded()[0].is_imported());
     keys.revoke(first.id()).unwrap();
     for issued in [&third, &fourth] {
         assert_eq!(superseded(issued).await.0, 401);
