@@ -184,6 +184,14 @@ async fn what_a_refusal_asks_for_stands_in_the_challenge() {
         challenge(Rejection::step_up(Some("gold silver"), Some(Duration::from_secs(300)))).await,
         r#"ApiKey realm="api", error="insufficient_user_authentication", acr_values="gold silver", max_age="300""#
     );
+    for (rejection, start) in [
+        (Rejection::missing(), r#"ApiKey realm="api""#),
+        (Rejection::malformed("x"), r#"ApiKey realm="api", error="invalid_request""#),
+        (Rejection::invalid("x"), r#"ApiKey realm="api", error="invalid_token""#),
+    ] {
+        assert_eq!(challenge(rejection.clone()).await, start);
+        assert_eq!(challenge(rejection.with_param("hint", "x")).await, format!(r#"{start}, hint="x""#));
+    }
     let (response, _) = send(refusing(Rejection::nonce_required(HeaderValue::from_static("n1"))), get("/")).await;
     assert_eq!(values(response.headers(), "dpop-nonce"), ["n1"]);
     let (response, _) = send(refusing(Rejection::limited(Duration::from_millis(1_001))), get("/")).await;

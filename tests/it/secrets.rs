@@ -41,7 +41,9 @@ fn no_public_type_prints_a_secret() {
     let record = keys.get(issued.id()).unwrap();
     let admission = scheme.verify(scheme.take(&mut with_key(&issued).into_parts().0).unwrap().unwrap()).now();
     let rotated = keys.rotate(issued.id(), Duration::from_secs(60)).unwrap();
-    let printed: [&dyn Debug; 21] = [
+    let or = ApiKeyLayer::over(scheme.clone()).or(layer.clone());
+    let printed: [&dyn Debug; 22] = [
+        or.scheme(),
         &keys,
         &issued,
         &rotated,
