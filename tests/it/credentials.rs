@@ -1,8 +1,9 @@
 //! Rules 4, 5, 6 and 12: where a key may stand, that it is gone afterwards, and that there is only one.
 
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower::Layer;
-use tower_keep::{ApiKey, ApiKeyLayer, AuthLayer, ConfigError, Scheme};
+use tower_keep::{ApiKey, ApiKeyLayer, AuthLayer, ConfigError, Rejection, Scheme};
 
 use crate::support::{Inner, Ticket, get, send, send_to, status, store, values, with, with_key};
 
@@ -138,6 +139,19 @@ async fn two_kinds_accepted_by_one_layer_are_one_too_many() {
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         assert!(heads.is_empty());
     }
+}
+
+#[tokio::test]
+async fn both_kinds_are_taken_even_when_the_first_is_refused() {
+    let (keys, issued) = store();
+    let layer = ApiKeyLayer::new(keys).or(AuthLayer::over(Ticket)).responder(|_: &Rejection, head: &Parts| {
+        Response::new(format!("{:?}", head.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>()))
+    });
+
+    let request = with(with(with_key(&issued), "x-api-key", "second"), "ticket", "good");
+    let (response, _) = send(layer, with(request, "accept", "*/*")).await;
+
+    assert_eq!((response.status(), response.body().as_str()), (StatusCode::BAD_REQUEST, r#"["accept"]"#));
 }
 
 #[tokio::test]

@@ -1,66 +1,17 @@
 //! What the log and the span are told, and how much of it.
 
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
-
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt};
 use tower_keep::{ApiKeyLayer, RequireScopes, StoreError, store_fn};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Instrument, Subscriber};
-use tracing_subscriber::layer::{Context, SubscriberExt};
-use tracing_subscriber::{Registry, registry::LookupSpan};
+use tracing::Instrument;
 
+use crate::log::logged;
 use crate::support::{Inner, get, store, with, with_key};
-
-/// Writes down events and what is recorded on spans, as `level name=value`.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0.push_str(&format!(" {}={value:?}", field.name()));
-    }
-}
-
-impl Log {
-    fn write(&self, start: String, record: impl FnOnce(&mut Line)) {
-        let mut line = Line(start);
-        record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn lines(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Log {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        self.write(format!("{} {}", metadata.level(), metadata.target()), |line| event.record(line));
-    }
-
-    fn on_new_span(&self, _: &Attributes<'_>, _: &Id, _: Context<'_, S>) {}
-
-    fn on_record(&self, _: &Id, values: &Record<'_>, _: Context<'_, S>) {
-        self.write("span".to_owned(), |line| values.record(line));
-    }
-}
-
-fn logged() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let guard = tracing::subscriber::set_default(Registry::default().with(log.clone()));
-    (log, guard)
-}
 
 #[tokio::test]
 async fn an_admission_is_an_event_and_is_recorded_on_the_span() {
     let (keys, issued) = store();
-    let (log, _guard) = logged();
+    let log = logged();
     let span = tracing::info_span!(
         "request",
         auth.subject = tracing::field::Empty,
@@ -92,7 +43,7 @@ async fn a_refusal_is_an_event_with_a_reason_that_the_caller_does_not_see() {
     let down = ApiKeyLayer::new(down).layer(Inner::new());
     let good = keys.issue(tower_keep::NewKey::for_owner("b")).unwrap();
     let scoped = ApiKeyLayer::new(keys).layer(RequireScopes::all(["admin"]).layer(Inner::new()));
-    let (log, _guard) = logged();
+    let log = logged();
 
     let line = async |service: BoxCloneService<_, _, _>, request| {
         let response: http::Response<String> = service.oneshot(request).await.unwrap();
@@ -124,7 +75,7 @@ async fn a_refusal_is_an_event_with_a_reason_that_the_caller_does_not_see() {
 async fn a_flood_of_refusals_is_logged_as_a_trickle() {
     let (keys, _) = store();
     let layer = ApiKeyLayer::new(keys).refusals_logged_per_second(3);
-    let (log, _guard) = logged();
+    let log = logged();
     let start = std::time::Instant::now();
 
     for _ in 0..1_000 {
@@ -141,7 +92,7 @@ async fn a_flood_of_refusals_is_logged_as_a_trickle() {
 async fn report_only_says_what_it_would_refuse() {
     let (keys, issued) = store();
     let service = ApiKeyLayer::new(keys).report_only().layer(RequireScopes::all(["admin"]).layer(Inner::new()));
-    let (log, _guard) = logged();
+    let log = logged();
 
     service.clone().oneshot(with(get("/"), "x-api-key", "junk")).await.unwrap();
     let lines = log.lines();
@@ -154,7 +105,7 @@ async fn report_only_says_what_it_would_refuse() {
 
 #[tokio::test]
 async fn a_missing_layer_is_told_to_the_log() {
-    let (log, _guard) = logged();
+    let log = logged();
 
     RequireScopes::all(["a"]).layer(Inner::new()).oneshot(get("/")).await.unwrap();
 

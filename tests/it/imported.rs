@@ -54,6 +54,21 @@ async fn an_imported_key_is_rotated_into_one_of_our_own() {
     assert_eq!(status(layer, with(get("/"), "x-api-key", OLD_KEY)).await, StatusCode::OK);
 }
 
+#[test]
+fn a_text_may_be_imported_again_once_nothing_is_left_of_it() {
+    let clock = TestClock::new();
+    let keys = MemoryStore::with(rules(&clock).accepting_imported());
+    let record = keys.import(&secret(OLD_KEY), NewKey::for_owner("legacy")).unwrap();
+    keys.rotate(record.id(), Duration::from_secs(60)).unwrap();
+    let again = || keys.import(&secret(OLD_KEY), NewKey::for_owner("other"));
+    assert!(matches!(again(), Err(AdminError::AlreadyExists)));
+
+    clock.advance(60);
+    keys.rotate(record.id(), Duration::from_secs(60)).unwrap();
+
+    assert_eq!(again().unwrap().owner(), "other");
+}
+
 #[tokio::test]
 async fn keys_of_other_forms_are_refused_unless_the_rules_accept_them() {
     let keys = MemoryStore::with(rules(&TestClock::new()));

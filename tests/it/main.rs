@@ -10,6 +10,7 @@ mod events;
 mod grpc;
 mod imported;
 mod keys;
+mod log;
 mod optional;
 mod pipeline;
 mod properties;

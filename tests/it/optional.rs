@@ -123,6 +123,18 @@ async fn only_a_preflight_without_a_credential_is_let_through() {
 }
 
 #[tokio::test]
+async fn whoever_an_inner_layer_admits_is_no_longer_nobody() {
+    let (keys, issued) = store();
+    let optional = AuthLayer::over(Ticket).optional();
+    let layer = tower::layer::layer_fn(move |inner: Inner| {
+        tower::Layer::layer(&optional, tower::Layer::layer(&ApiKeyLayer::new(keys.clone()), inner))
+    });
+    let (_, heads) = send(layer, with_key(&issued)).await;
+    assert_eq!(heads[0].extensions.get::<Principal>().unwrap().subject(), "billing");
+    assert!(heads[0].extensions.get::<Anonymous>().is_none());
+}
+
+#[tokio::test]
 async fn an_optional_layer_inside_another_one_keeps_the_principal() {
     let (keys, issued) = store();
     let inner = Inner::new();

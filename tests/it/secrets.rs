@@ -2,8 +2,6 @@
 
 use std::error::Error;
 use std::fmt::Debug;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
@@ -12,8 +10,8 @@ use tower_keep::{
     ApiKey, ApiKeyLayer, KeyHasher, Lookup, NewKey, Principal, Rejection, RequireScopes, Scheme, Secret, StoreError,
     store_fn,
 };
-use tracing_subscriber::fmt::MakeWriter;
 
+use crate::log::logged;
 use crate::support::{Inner, Slow, get, store, with, with_key};
 
 /// A text as hexadecimal digits, in which a digest could be seen.
@@ -112,28 +110,6 @@ impl Service<Request<String>> for DebugInner {
     }
 }
 
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Buffer {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn no_response_and_no_log_line_holds_a_presented_key() {
     let (keys, issued) = store();
@@ -143,9 +119,7 @@ async fn no_response_and_no_log_line_holds_a_presented_key() {
     let other = crate::support::store().1;
     let rules = keys.rules();
     let down = store_fn(|_| async { Err(StoreError::unavailable("down")) }).rules(rules);
-    let log = Buffer::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = logged();
     let scoped = RequireScopes::all(["admin"]).layer(Inner::new());
     let mut texts = Vec::new();
     for value in [key, &wrong, other.key().expose(), "junk-secret-junk", &format!("{key} {key}"), &"x".repeat(600)] {
@@ -166,7 +140,7 @@ async fn no_response_and_no_log_line_holds_a_presented_key() {
             texts.push((value.to_owned(), format!("{:?} {}", response.headers(), response.body())));
         }
     }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.lines().join("\n");
     assert!(log.contains("refused"), "nothing was logged");
     for (value, text) in texts {
         let secret = value.get(value.len().saturating_sub(40)..).unwrap();
