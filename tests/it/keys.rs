@@ -150,7 +150,7 @@ fn a_key_is_a_prefix_an_id_a_secret_and_a_checksum() {
 }
 
 #[test]
-fn the_pattern_finds_keys_in_texts_and_the_checksum_tells_them_from_look_alikes() {
+fn the_pattern_finds_keys_in_texts_and_the_checksum_tells_which_are_real() {
     let format = KeyFormat::new("acme_live").unwrap();
     let pattern = regex::Regex::new(&format.pattern()).unwrap();
     let keys = [format.generate().unwrap(), format.generate().unwrap()];
