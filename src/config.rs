@@ -47,19 +47,19 @@ pub enum ConfigError {
     },
     /// A key prefix is not made of ASCII letters and digits, with single `_` between them, 32 characters at most.
     KeyPrefix {
-        /// What was given instead.
-        given: String,
+        /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
+        length: usize,
     },
     /// A key id is empty, longer than 36 characters, or has characters other than ASCII letters, digits, `-`, `.`
     /// and `_`.
     KeyId {
-        /// What was given instead.
-        given: String,
+        /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
+        length: usize,
     },
     /// A pepper id is not 1 to 8 ASCII letters, digits or `-`.
     PepperId {
-        /// What was given instead.
-        given: String,
+        /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
+        length: usize,
     },
     /// Two ways to make digests have one tag, so it would not be clear by which pepper a digest was made.
     PepperIdRepeated {
@@ -73,8 +73,8 @@ pub enum ConfigError {
     },
     /// A digest tag is neither `sha256` nor `hmac-sha256/<pepper id>`.
     DigestTag {
-        /// What was given instead.
-        given: String,
+        /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
+        length: usize,
     },
 }
 
@@ -93,17 +93,20 @@ impl fmt::Display for ConfigError {
                 write!(f, "{given:?} is not a method path such as \"/package.Service/Method\"")
             }
             Self::Realm { given } => write!(f, "realm {given:?} has characters outside printable ASCII"),
-            Self::KeyPrefix { given } => {
-                write!(f, "key prefix {given:?} is not letters and digits with single '_' between them, 32 at most")
+            Self::KeyPrefix { length } => write!(
+                f,
+                "a text of {length} bytes is no key prefix: letters and digits with single '_' between them, 32 at most"
+            ),
+            Self::KeyId { length } => {
+                write!(f, "a text of {length} bytes is no key id: 1 to 36 ASCII letters, digits, '-', '.' or '_'")
             }
-            Self::KeyId { given } => {
-                write!(f, "key id {given:?} is not 1 to 36 ASCII letters, digits, '-', '.' or '_'")
+            Self::PepperId { length } => {
+                write!(f, "a text of {length} bytes is no pepper id: 1 to 8 ASCII letters, digits or '-'")
             }
-            Self::PepperId { given } => write!(f, "pepper id {given:?} is not 1 to 8 ASCII letters, digits or '-'"),
             Self::PepperIdRepeated { given } => write!(f, "two ways to make digests have the tag {given:?}"),
             Self::PepperTooShort { bytes } => write!(f, "a pepper of {bytes} bytes is too short, 32 are needed"),
-            Self::DigestTag { given } => {
-                write!(f, "{given:?} is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")
+            Self::DigestTag { length } => {
+                write!(f, "a text of {length} bytes is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")
             }
         }
     }

@@ -103,6 +103,22 @@ impl<T: AsRef<str>> TryFrom<&[T]> for Scopes {
     }
 }
 
+impl<T: AsRef<str>> TryFrom<&Vec<T>> for Scopes {
+    type Error = ConfigError;
+
+    fn try_from(list: &Vec<T>) -> Result<Self, ConfigError> {
+        Self::new(list)
+    }
+}
+
+impl<T: AsRef<str>, const N: usize> TryFrom<&[T; N]> for Scopes {
+    type Error = ConfigError;
+
+    fn try_from(list: &[T; N]) -> Result<Self, ConfigError> {
+        Self::new(list)
+    }
+}
+
 impl<T: AsRef<str>, const N: usize> TryFrom<[T; N]> for Scopes {
     type Error = ConfigError;
 

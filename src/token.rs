@@ -9,6 +9,14 @@ pub(crate) fn credentials(value: &HeaderValue) -> Option<(&str, &str)> {
     is_token68(token).then_some((scheme, token))
 }
 
+/// Returns the token that a field value starts with (RFC 9110, section 5.6.2), which names the authentication scheme
+/// even where what follows is wrong.
+pub(crate) fn scheme(value: &HeaderValue) -> &[u8] {
+    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let bytes = value.as_bytes();
+    &bytes[..bytes.iter().position(|byte| !is_tchar(byte)).unwrap_or(bytes.len())]
+}
+
 fn is_token68(token: &str) -> bool {
     let body = token.trim_end_matches('=');
     !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))

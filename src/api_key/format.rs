@@ -63,7 +63,7 @@ impl KeyFormat {
     pub fn new(prefix: &str) -> Result<Self, ConfigError> {
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if prefix.len() > PREFIX_MAX || !prefix.split('_').all(is_word) {
-            return Err(ConfigError::KeyPrefix { given: prefix.to_owned() });
+            return Err(ConfigError::KeyPrefix { length: prefix.len() });
         }
         Ok(Self { prefix: Arc::from(format!("{prefix}_")) })
     }

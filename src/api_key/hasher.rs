@@ -23,6 +23,9 @@ const PEPPER_ID_MAX: usize = 8;
 
 /// Makes the digests of keys, for the layer and for whoever issues keys. Cloning shares it.
 ///
+/// A digest is SHA-256 or HMAC-SHA-256 over `tower-keep/api-key/1`, a zero byte, and the whole key. Digests that another
+/// system made of its keys are others, and cannot be used.
+///
 /// It writes digests in one way and may accept others, so that a pepper can be introduced or replaced while keys live
 /// on:
 ///
@@ -91,7 +94,7 @@ impl KeyHasher {
     pub(super) fn ephemeral() -> Result<Self, IssueError> {
         let mut pepper = Zeroizing::new([0; PEPPER_MIN]);
         getrandom::fill(&mut *pepper)?;
-        Ok(Self::peppered("memory", *pepper)?)
+        Ok(Self::peppered("memory", pepper.as_slice())?)
     }
 
     /// Makes the digest that new records keep.
@@ -141,7 +144,7 @@ impl DigestTag {
     fn peppered(id: &str) -> Result<Self, ConfigError> {
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         if id.is_empty() || id.len() > PEPPER_ID_MAX || !id.bytes().all(is_letter) {
-            return Err(ConfigError::PepperId { given: id.to_owned() });
+            return Err(ConfigError::PepperId { length: id.len() });
         }
         let mut tag = [0; PEPPER_ID_MAX];
         tag[..id.len()].copy_from_slice(id.as_bytes());
@@ -156,7 +159,7 @@ impl FromStr for DigestTag {
         match text.split_once('/') {
             None if text == "sha256" => Ok(Self::SHA256),
             Some(("hmac-sha256", id)) => Self::peppered(id),
-            _ => Err(ConfigError::DigestTag { given: text.to_owned() }),
+            _ => Err(ConfigError::DigestTag { length: text.len() }),
         }
     }
 }

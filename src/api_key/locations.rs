@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, ORIGIN};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, ORIGIN, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri};
@@ -116,10 +116,12 @@ impl Locations {
     }
 
     /// Returns under which authentication scheme a value is a key, if it is one: everything under `ApiKey`, and under
-    /// `Bearer` what the format owns, or what is left once tokens of three segments are.
+    /// `Bearer` what the format owns, or what is left once tokens of three segments are. A key without a scheme in front
+    /// of it is malformed, and is taken out all the same.
     fn authorization_scheme(&self, value: &HeaderValue, rules: &KeyRules) -> Option<&'static str> {
-        let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
-        if scheme.eq_ignore_ascii_case(SCHEME_NAME.as_bytes()) {
+        let scheme = token::scheme(value);
+        let is_bare = || value.to_str().is_ok_and(|text| rules.format().owns(text));
+        if scheme.eq_ignore_ascii_case(SCHEME_NAME.as_bytes()) || is_bare() {
             return Some(SCHEME_NAME);
         }
         if !self.bearer || !scheme.eq_ignore_ascii_case(BEARER.as_bytes()) {
@@ -170,7 +172,9 @@ impl Locations {
 
     /// Returns whether a cookie may speak for this request: a page of another site can make a browser send it.
     fn is_same_site(&self, head: &Parts) -> bool {
-        if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE) {
+        // A GET that asks for an upgrade opens a WebSocket, which CORS does not hold back.
+        let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+        if is_safe && !head.headers.contains_key(UPGRADE) {
             return true;
         }
         let is = |name: &str, allowed: &dyn Fn(&[u8]) -> bool| {
@@ -236,7 +240,10 @@ fn take_query(head: &mut Parts, name: &str) -> Result<Option<PresentedKey>, Reje
     let mut parts = std::mem::take(&mut head.uri).into_parts();
     // A part of a target that was valid, without some of its query, is valid.
     parts.path_and_query = PathAndQuery::try_from(target).ok();
-    head.uri = Uri::from_parts(parts).unwrap_or_default();
+    match Uri::from_parts(parts) {
+        Ok(uri) => head.uri = uri,
+        Err(_) => return Err(Rejection::malformed("target_malformed")),
+    }
     if repeated {
         return Err(Rejection::malformed("credential_repeated"));
     }

@@ -235,7 +235,7 @@ impl Core {
         let about = |rejection: Rejection| rejection.about(id.as_str());
         let (record, until) = match (found, until) {
             (Some(record), Matching::Until(until)) => (record, until),
-            (Some(record), Matching::Unknowable) => return Err(about(pepper_missing(&record))),
+            (Some(_), Matching::Unknowable(tag)) => return Err(about(pepper_missing(tag))),
             (found, _) => {
                 let reason = if found.is_some() { "key_mismatch" } else { "key_unknown" };
                 return Err(about(Rejection::invalid(reason)));
@@ -265,13 +265,17 @@ fn matching(record: &KeyRecord, key: &str, rules: &KeyRules) -> Matching {
     let before = record.superseded().iter().map(|superseded| (superseded.digest(), Some(superseded.until())));
     let mut computed = None::<KeyDigest>;
     let mut hit = None;
+    let mut missing = None;
     for (stored, until) in present.chain(before) {
         let digest = match computed.filter(|digest| digest.tag() == stored.tag()) {
             Some(digest) => digest,
             None => match rules.hasher().digest_as(stored.tag(), key) {
                 Some(digest) => digest,
                 // Its pepper is not at hand: this secret can be neither right nor wrong.
-                None => continue,
+                None => {
+                    missing = missing.or(Some(stored.tag()));
+                    continue;
+                }
             },
         };
         computed = Some(digest);
@@ -280,10 +284,10 @@ fn matching(record: &KeyRecord, key: &str, rules: &KeyRules) -> Matching {
             hit = Some(until);
         }
     }
-    match (hit, computed) {
+    match (hit, missing) {
         (Some(until), _) => Matching::Until(until),
-        (None, Some(_)) => Matching::None,
-        (None, None) => Matching::Unknowable,
+        (None, None) => Matching::None,
+        (None, Some(tag)) => Matching::Unknowable(tag),
     }
 }
 
@@ -293,12 +297,12 @@ enum Matching {
     Until(Option<SystemTime>),
     /// None of them.
     None,
-    /// The digests were made with peppers that are not at hand.
-    Unknowable,
+    /// None of those that can be told; another digest was made in a way that is not accepted here.
+    Unknowable(DigestTag),
 }
 
-fn pepper_missing(record: &KeyRecord) -> Rejection {
-    let text = format!("the digest of the key was made as {}, which is not configured", record.digest().tag());
+fn pepper_missing(tag: DigestTag) -> Rejection {
+    let text = format!("a digest of the key was made as {tag}, which is not configured");
     Rejection::misconfigured("pepper_missing", text)
 }
 

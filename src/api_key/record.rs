@@ -28,7 +28,7 @@ impl KeyId {
     pub fn new(id: &str) -> Result<Self, ConfigError> {
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         if id.is_empty() || id.len() > ID_MAX || !id.bytes().all(is_letter) {
-            return Err(ConfigError::KeyId { given: id.to_owned() });
+            return Err(ConfigError::KeyId { length: id.len() });
         }
         let mut bytes = [0; ID_MAX];
         bytes[..id.len()].copy_from_slice(id.as_bytes());

@@ -95,7 +95,7 @@ impl Guard {
         let values = head.headers.get_all(AUTHORIZATION);
         let Some(first) = values.iter().next() else { return Ok(()) };
         let asked_for = |value: &HeaderValue| {
-            let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+            let scheme = crate::token::scheme(value);
             let mut known = self.challenges.iter().map(|prepared| prepared.challenge.scheme());
             known.find(|known| known.as_bytes().eq_ignore_ascii_case(scheme))
         };

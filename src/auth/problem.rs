@@ -50,12 +50,15 @@ impl Rejection {
     /// Makes a response of the rejection, as [`Problem`] answers, and leaves the rejection in its extensions, for the
     /// layer outside to render in its own way and in the caller's protocol.
     pub fn into_response<B: Default + 'static>(self) -> Response<B> {
-        self.into_response_under(None)
+        self.into_response_under(None, false)
     }
 
-    pub(crate) fn into_response_under<B: Default + 'static>(self, guard: Option<&super::Guard>) -> Response<B> {
+    pub(crate) fn into_response_under<B>(self, guard: Option<&super::Guard>, grpc: bool) -> Response<B>
+    where
+        B: Default + 'static,
+    {
         let (head, ()) = Request::new(()).into_parts();
-        let mut response = render(&Problem, &self, &head, false, guard);
+        let mut response = render(&Problem, &self, &head, grpc, guard);
         response.extensions_mut().insert(self);
         response
     }

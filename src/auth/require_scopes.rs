@@ -30,6 +30,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::responder::is_grpc;
 use crate::{Anonymous, ConfigError, Principal, Rejection, Scopes, events};
 
 /// Lets a request through if its principal holds the scopes it needs; 403 `insufficient_scope` otherwise.
@@ -224,7 +225,8 @@ where
             events::refused(guard.log(), &rejection, true);
             return RequireScopesFuture::Forwarding { response: self.inner.call(request) };
         }
-        let response = rejection.into_response_under(guard.map(Arc::as_ref));
+        let response =
+            rejection.into_response_under(guard.map(Arc::as_ref), is_grpc(request.method(), request.headers()));
         RequireScopesFuture::Refused { response: Some(response) }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::Guard;
 use crate::Rejection;
@@ -61,9 +61,13 @@ where
     }
 }
 
-/// Returns whether the caller speaks gRPC: `application/grpc`, alone or followed by `+` or `;`. Not gRPC-Web, whose
-/// clients read HTTP statuses.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+/// Returns whether the caller speaks gRPC: a POST of `application/grpc`, alone or followed by `+` or `;`. Not gRPC-Web,
+/// whose clients read HTTP statuses.
+pub(crate) fn is_grpc(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::POST && is_grpc_type(headers)
+}
+
+fn is_grpc_type(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(CONTENT_TYPE) else { return false };
     let Some((kind, rest)) = kind.as_bytes().split_at_checked(b"application/grpc".len()) else { return false };
     kind.eq_ignore_ascii_case(b"application/grpc") && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
@@ -132,8 +136,9 @@ mod tests {
         ];
         for (kind, expected) in cases {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-            assert_eq!(is_grpc(&headers), expected, "{kind:?}");
+            assert_eq!(is_grpc(&Method::POST, &headers), expected, "{kind:?}");
+            assert!(!is_grpc(&Method::GET, &headers), "{kind:?}");
         }
-        assert!(!is_grpc(&HeaderMap::new()));
+        assert!(!is_grpc(&Method::POST, &HeaderMap::new()));
     }
 }

@@ -26,7 +26,7 @@ impl<C, R> Trail<C, R> {
     pub(crate) fn new(gate: Arc<Gate<C, R>>, head: &Parts) -> Self {
         Self {
             gate,
-            grpc: is_grpc(&head.headers),
+            grpc: is_grpc(&head.method, &head.headers),
             cacheable: matches!(head.method, Method::GET | Method::HEAD),
             field: None,
             headers: Vec::new(),

@@ -60,14 +60,14 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        self.rejection.into_response_under(self.guard.as_deref())
+        self.rejection.into_response_under(self.guard.as_deref(), false)
     }
 }
 
 /// A handler may refuse by returning a rejection.
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        self.into_response_under(None)
+        self.into_response_under(None, false)
     }
 }
 

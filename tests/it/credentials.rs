@@ -1,4 +1,4 @@
-//! Rules 4, 5, 6 and 12: where a key may stand, that it is gone afterwards, and that there is only one.
+//! Where a key may stand, that it is gone afterwards, and that there is only one.
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -177,6 +177,11 @@ async fn who_owns_an_authorization_field() {
         ("ApiKey junk".to_owned(), S::UNAUTHORIZED, S::UNAUTHORIZED),
         ("ApiKey".to_owned(), S::BAD_REQUEST, S::BAD_REQUEST),
         ("ApiKey two words".to_owned(), S::BAD_REQUEST, S::BAD_REQUEST),
+        (format!("Bearer\t{key}"), S::BAD_REQUEST, S::OK),
+        (format!("Bearer:{key}"), S::BAD_REQUEST, S::OK),
+        (format!("Bearer,{key}"), S::BAD_REQUEST, S::OK),
+        (format!("ApiKey\t{key}"), S::BAD_REQUEST, S::BAD_REQUEST),
+        (key.clone(), S::BAD_REQUEST, S::BAD_REQUEST),
         // Another authentication scheme is none of the layer's business.
         ("Basic dXNlcjpwdw==".to_owned(), S::OK, S::OK),
         ("DPoP aaa.bbb.ccc".to_owned(), S::OK, S::OK),
@@ -255,6 +260,8 @@ async fn a_cookie_speaks_only_for_requests_of_its_own_site() {
     let cases = [
         ("GET", vec![], StatusCode::OK),
         ("HEAD", vec![("sec-fetch-site", "cross-site")], StatusCode::OK),
+        ("GET", vec![("upgrade", "websocket"), ("sec-fetch-site", "cross-site")], StatusCode::FORBIDDEN),
+        ("GET", vec![("upgrade", "websocket"), ("sec-fetch-site", "same-origin")], StatusCode::OK),
         ("POST", vec![], StatusCode::FORBIDDEN),
         ("POST", vec![("sec-fetch-site", "same-origin")], StatusCode::OK),
         ("POST", vec![("sec-fetch-site", "none")], StatusCode::OK),

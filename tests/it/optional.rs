@@ -1,4 +1,4 @@
-//! Rules 7 and 14: what optional, report-only and preflight let through, and what not.
+//! What optional, report-only and preflight let through, and what not.
 
 use http::{HeaderValue, Method, Request, StatusCode};
 use tower_keep::{Anonymous, ApiKeyLayer, AuthLayer, Principal, RequireScopes, StoreError, store_fn};

@@ -1,4 +1,4 @@
-//! Rules 1 and 2: readiness, clones, and what a refusal or a dropped future leaves behind.
+//! Readiness, clones, and what a refusal or a dropped future leaves behind.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;

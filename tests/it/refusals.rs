@@ -1,4 +1,4 @@
-//! Rule 9 and the answer itself: whose fault it is, the status, the body, and that a refusal tells nothing else.
+//! Whose fault it is, the status, the body, and that a refusal tells nothing else.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{ApiKeyLayer, Cause, MemoryStore, NewKey, Rejection, Responder, Scopes, StoreError, store_fn};
 
-use crate::support::{Inner, TestClock, at, get, rules, send, send_to, store, values, with, with_key};
+use crate::support::{Inner, TestClock, as_grpc, at, get, rules, send, send_to, store, values, with, with_key};
 
 #[tokio::test]
 async fn unknown_expired_revoked_future_and_wrong_keys_get_the_same_answer() {
@@ -160,7 +160,7 @@ async fn each_cause_has_its_status_code_and_body() {
             assert!(values(response.headers(), "www-authenticate")[0].contains(&format!("error=\"{code}\"")));
         }
 
-        let (response, _) = send(refusing(rejection), with(get("/"), "content-type", "application/grpc")).await;
+        let (response, _) = send(refusing(rejection), as_grpc(get("/"))).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(values(response.headers(), "grpc-status"), [grpc], "{cause:?}");
         assert_eq!(values(response.headers(), "content-type"), ["application/grpc"]);
@@ -250,7 +250,7 @@ async fn a_custom_responder_cannot_forget_what_the_protocol_needs() {
     assert!(response.body().contains("text/html"));
     assert!(!response.body().contains(issued.key().expose()));
 
-    let (response, _) = send(layer, with(get("/"), "content-type", "application/grpc")).await;
+    let (response, _) = send(layer, as_grpc(get("/"))).await;
     assert_eq!(values(response.headers(), "grpc-status"), ["16"]);
     assert!(response.body().is_empty());
 }
@@ -316,7 +316,7 @@ async fn a_body_without_a_default_is_served_by_a_responder_of_its_own() {
     let response = service.clone().oneshot(Request::new(())).await.unwrap();
     assert_eq!((response.status(), response.body().0), (StatusCode::UNAUTHORIZED, "refused"));
 
-    let grpc = Request::builder().header("content-type", "application/grpc").body(()).unwrap();
+    let grpc = Request::post("/").header("content-type", "application/grpc").body(()).unwrap();
     let response = service.oneshot(grpc).await.unwrap();
     assert_eq!((response.status(), response.body().0), (StatusCode::OK, ""));
 }

@@ -4,7 +4,7 @@ use http::{Response, StatusCode};
 use tower::{Layer, ServiceExt};
 use tower_keep::{ApiKeyLayer, ConfigError, MemoryStore, Need, NewKey, RequireScopes, Scopes};
 
-use crate::support::{Inner, TestClock, get, rules, status, store, values, with, with_key};
+use crate::support::{Inner, TestClock, as_grpc, get, rules, status, store, values, with, with_key};
 
 async fn outcome(layer: RequireScopes, held: &str, path: &str) -> Response<String> {
     let keys = MemoryStore::with(rules(&TestClock::new()));
@@ -104,7 +104,9 @@ async fn a_list_that_makes_no_sense_lets_nobody_through_and_check_says_why() {
 #[tokio::test]
 async fn without_a_layer_outside_the_answer_is_500() {
     let layer = RequireScopes::all(["read"]);
-    assert_eq!(status(layer, get("/")).await, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(status(layer.clone(), get("/")).await, StatusCode::INTERNAL_SERVER_ERROR);
+    let response = layer.layer(Inner::new()).oneshot(as_grpc(get("/"))).await.unwrap();
+    assert_eq!(values(response.headers(), "grpc-status"), ["13"]);
 }
 
 #[tokio::test]

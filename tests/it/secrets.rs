@@ -1,4 +1,4 @@
-//! Rule 15: no secret in anything that is printed, returned or logged.
+//! No secret in anything that is printed, returned or logged.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use http::Request;
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
-    ApiKey, ApiKeyLayer, KeyHasher, Lookup, NewKey, Principal, Rejection, RequireScopes, Scheme, Secret, StoreError,
-    store_fn,
+    ApiKey, ApiKeyLayer, DigestTag, KeyFormat, KeyHasher, KeyId, Lookup, NewKey, Principal, Rejection, RequireScopes,
+    Scheme, Secret, StoreError, store_fn,
 };
 
 use crate::log::logged;
-use crate::support::{Inner, Slow, get, store, with, with_key};
+use crate::support::{Inner, Slow, as_grpc, get, store, with, with_key};
 
 /// A text as hexadecimal digits, in which a digest could be seen.
 fn hex(bytes: &[u8]) -> String {
@@ -128,7 +128,7 @@ async fn no_response_and_no_log_line_holds_a_presented_key() {
                 with(get("/"), "x-api-key", value),
                 with(get("/"), "authorization", &format!("ApiKey {value}")),
                 with(with(get("/"), "x-api-key", value), "x-api-key", value),
-                with(with(get("/"), "x-api-key", value), "content-type", "application/grpc"),
+                as_grpc(with(get("/"), "x-api-key", value)),
             ]
         };
         for request in requests() {
@@ -156,6 +156,23 @@ async fn a_rejection_prints_its_reason_and_no_source_reaches_the_caller() {
     assert!(rejection.source().unwrap().to_string().contains("hunter2"), "the log alone may see it");
     let response: http::Response<String> = rejection.into_response();
     assert!(!format!("{:?} {}", response.headers(), response.body()).contains("hunter2"));
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_shown_by_the_error() {
+    let (_, issued) = store();
+    let key = issued.key().expose();
+    let pepper = "0123456789abcdef0123456789abcdef";
+    let errors = [
+        (key, KeyId::new(key).unwrap_err()),
+        (key, KeyFormat::new(&format!("{key}-")).unwrap_err()),
+        (key, key.parse::<DigestTag>().unwrap_err()),
+        (pepper, KeyHasher::peppered(pepper, "2026").unwrap_err()),
+    ];
+    for (secret, error) in errors {
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains(&secret[..12]), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -64,6 +64,12 @@ pub fn with(mut request: Request<String>, name: &str, value: &str) -> Request<St
     request
 }
 
+/// Makes a request one of a gRPC caller.
+pub fn as_grpc(mut request: Request<String>) -> Request<String> {
+    *request.method_mut() = http::Method::POST;
+    with(request, "content-type", "application/grpc")
+}
+
 pub fn with_key(issued: &IssuedKey) -> Request<String> {
     with(get("/"), "x-api-key", issued.key().expose())
 }

@@ -44,12 +44,12 @@ fn every_error_says_what_is_wrong_in_one_line() {
         ConfigError::ScopesEmpty,
         ConfigError::MethodPath { given: given() },
         ConfigError::Realm { given: given() },
-        ConfigError::KeyPrefix { given: given() },
-        ConfigError::KeyId { given: given() },
-        ConfigError::PepperId { given: given() },
+        ConfigError::KeyPrefix { length: 3 },
+        ConfigError::KeyId { length: 3 },
+        ConfigError::PepperId { length: 3 },
         ConfigError::PepperIdRepeated { given: given() },
         ConfigError::PepperTooShort { bytes: 3 },
-        ConfigError::DigestTag { given: given() },
+        ConfigError::DigestTag { length: 3 },
     ];
     let issue = [
         IssueError::Config(ConfigError::ScopesEmpty),
