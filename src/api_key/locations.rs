@@ -81,6 +81,11 @@ impl Locations {
         }
     }
 
+    /// Returns the header fields that are read, without `Authorization`.
+    pub(super) fn fields(&self) -> Vec<HeaderName> {
+        self.headers.iter().cloned().chain(self.cookie.is_some().then_some(COOKIE)).collect()
+    }
+
     /// Takes the key out of the head, all values of every place that may hold one.
     pub(super) fn take(&self, head: &mut Parts, rules: &KeyRules) -> Result<Option<PresentedKey>, Rejection> {
         let mut taken = Taken::default();

@@ -371,6 +371,10 @@ impl Scheme for ApiKey {
         let schemes = [Some(SCHEME_NAME), self.locations.bearer.then_some(BEARER)];
         schemes.into_iter().flatten().map(|scheme| Challenge::new(scheme).with("realm", self.realm.clone())).collect()
     }
+
+    fn fields(&self) -> Vec<HeaderName> {
+        self.locations.fields()
+    }
 }
 
 impl fmt::Debug for ApiKey {

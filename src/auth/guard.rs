@@ -5,12 +5,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
 use crate::events::RefusalLog;
-use crate::{Cause, Challenge, Rejection};
+use crate::{Cause, Challenge, Rejection, Scheme};
 
 /// The face of a layer: its challenges, written ahead, and its log.
 #[derive(Debug)]
 pub(crate) struct Guard {
     challenges: Vec<Prepared>,
+    vary: Option<HeaderValue>,
     report_only: bool,
     log: RefusalLog,
 }
@@ -63,9 +64,12 @@ impl Prepared {
 }
 
 impl Guard {
-    pub(crate) fn new(challenges: Vec<Challenge>, report_only: bool, refusals_per_second: u32) -> Self {
+    pub(crate) fn new<C: Scheme>(scheme: &C, report_only: bool, refusals_per_second: u32) -> Self {
+        let fields: Vec<_> = scheme.fields().iter().map(|field| field.as_str().to_owned()).collect();
         Self {
-            challenges: challenges.into_iter().map(Prepared::new).collect(),
+            challenges: scheme.challenges().into_iter().map(Prepared::new).collect(),
+            // Names of fields with commas between them are a field value.
+            vary: HeaderValue::try_from(fields.join(", ")).ok().filter(|vary| !vary.is_empty()),
             report_only,
             log: RefusalLog::new(refusals_per_second),
         }
@@ -74,6 +78,11 @@ impl Guard {
     /// Returns whether the layer only tells what it would refuse.
     pub(crate) const fn is_report_only(&self) -> bool {
         self.report_only
+    }
+
+    /// Returns the fields by which an answer to nobody varies.
+    pub(crate) const fn vary(&self) -> Option<&HeaderValue> {
+        self.vary.as_ref()
     }
 
     pub(crate) const fn log(&self) -> &RefusalLog {

@@ -48,11 +48,15 @@ impl<C: Scheme> AuthLayer<C> {
 impl<C: Scheme, R> AuthLayer<C, R> {
     /// Accepts the credentials of another layer as well, one or the other on each request; a request with both is
     /// refused. The settings of this layer count, those of the other one do not.
+    ///
+    /// The two read different fields, or tell their values in `Authorization` apart. A header field that both read is the
+    /// first one's alone: two stores of API keys behind one field are one store that asks both.
     pub fn or<D: Scheme, Q>(self, other: AuthLayer<D, Q>) -> AuthLayer<Or<C, D>, R> {
         AuthLayer::new_over(Arc::new(Or::new(self.scheme, other.scheme)), self.responder, self.settings)
     }
 
-    /// Answers refusals in another way; see [`Responder`](crate::Responder).
+    /// Answers refusals in another way; see [`Responder`](crate::Responder). A closure names the types of its parameters:
+    /// `|rejection: &Rejection, head: &Parts| ..`.
     pub fn responder<Q>(self, responder: Q) -> AuthLayer<C, Q> {
         AuthLayer { scheme: self.scheme, responder, settings: self.settings, guard: self.guard }
     }
@@ -66,8 +70,9 @@ impl<C: Scheme, R> AuthLayer<C, R> {
 
     /// Logs what would be refused, and lets it through as [`Anonymous`](crate::Anonymous) with its credential in place:
     /// for the first days of a layer in front of an API that lives already. [`RequireScopes`](crate::RequireScopes)
-    /// further in only logs as well. A handler that cannot do without a [`Principal`](crate::Principal) refuses all the
-    /// same: let it extract an `Option` for these days.
+    /// further in only logs as well, unless a layer that does refuse stands around both. A good credential stays in place,
+    /// too. A handler that cannot do without a [`Principal`](crate::Principal) refuses all the same: let it extract an
+    /// `Option` for these days.
     ///
     /// # Security
     ///
@@ -97,8 +102,8 @@ impl<C: Scheme, R> AuthLayer<C, R> {
         self.with(|settings| settings.allow_preflight = true)
     }
 
-    /// Sets how many refusals are logged in a second, in each of the classes that the crate's guide names under
-    /// "What the log says". The default is 10.
+    /// Sets how many refusals are logged in a second, in each of the classes that [`events`](crate::events) names. The
+    /// default is 10; none at all hides outages as well.
     #[must_use]
     pub fn refusals_logged_per_second(self, refusals: u32) -> Self {
         self.with(|settings| settings.refusals_per_second = refusals)
@@ -117,7 +122,7 @@ impl<C: Scheme, R> AuthLayer<C, R> {
 
     fn new_over(scheme: Arc<C>, responder: R, settings: Settings) -> Self {
         let Settings { report_only, refusals_per_second, .. } = settings;
-        let guard = Arc::new(Guard::new(scheme.challenges(), report_only, refusals_per_second));
+        let guard = Arc::new(Guard::new(&*scheme, report_only, refusals_per_second));
         Self { scheme, responder, settings, guard }
     }
 }

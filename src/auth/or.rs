@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderName;
 use http::request::Parts;
 
 use super::{Admission, Scheme};
@@ -66,5 +67,11 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
             }
         }
         challenges
+    }
+
+    fn fields(&self) -> Vec<HeaderName> {
+        let mut fields = self.first.fields();
+        fields.extend(self.second.fields());
+        fields
     }
 }

@@ -71,6 +71,12 @@ pub trait Scheme: Send + Sync + 'static {
     /// An `Authorization` field that names one of these schemes and that `take` leaves in place belongs to nobody, and
     /// is refused.
     fn challenges(&self) -> Vec<Challenge>;
+
+    /// Returns the header fields, other than `Authorization`, that `take` reads. An answer to nobody varies by them, so
+    /// that no cache hands it to somebody.
+    fn fields(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
 }
 
 /// The verdict on a good credential: a principal, and what the response needs because of it.

@@ -17,6 +17,7 @@ pub(crate) struct Trail<C, R> {
     gate: Arc<Gate<C, R>>,
     grpc: bool,
     cacheable: bool,
+    anonymous: bool,
     field: Option<HeaderName>,
     headers: Vec<(HeaderName, HeaderValue)>,
     head: Option<Box<Parts>>,
@@ -28,6 +29,7 @@ impl<C, R> Trail<C, R> {
             gate,
             grpc: is_grpc(&head.method, &head.headers),
             cacheable: matches!(head.method, Method::GET | Method::HEAD),
+            anonymous: false,
             field: None,
             headers: Vec::new(),
             head: None,
@@ -60,6 +62,7 @@ impl<C, R> Trail<C, R> {
             }
             Pass::Anonymous | Pass::Preflight => {
                 let preflight = matches!(pass, Pass::Preflight);
+                self.anonymous = true;
                 events::anonymous(preflight);
                 head.extensions.insert(Anonymous::new(Arc::clone(guard), preflight));
             }
@@ -108,6 +111,12 @@ impl<C, R> Trail<C, R> {
             // RFC 9111, section 3.5, protects `Authorization` alone: a shared cache would store this response.
             headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private"));
             headers.append(VARY, HeaderValue::from(field));
+        }
+        if self.cacheable
+            && self.anonymous
+            && let Some(vary) = self.gate.guard.vary()
+        {
+            headers.append(VARY, vary.clone());
         }
         response
     }

@@ -1,7 +1,7 @@
 //! What optional, report-only and preflight let through, and what not.
 
 use http::{HeaderValue, Method, Request, StatusCode};
-use tower_keep::{Anonymous, ApiKeyLayer, AuthLayer, Principal, RequireScopes, StoreError, store_fn};
+use tower_keep::{Anonymous, ApiKey, ApiKeyLayer, AuthLayer, Principal, RequireScopes, StoreError, store_fn};
 
 use crate::support::{Inner, Ticket, get, send, send_to, store, values, with, with_key};
 
@@ -120,6 +120,19 @@ async fn only_a_preflight_without_a_credential_is_let_through() {
     let closed = ApiKeyLayer::new(keys);
     let request = preflight(Method::OPTIONS, &[origin, asks]);
     assert_eq!(send(closed, request).await.0.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn an_answer_to_nobody_varies_by_the_fields_that_may_hold_a_key() {
+    let scheme = ApiKey::new(store().0).also_header("apikey").unwrap().insecure_allow_cookie("key").unwrap();
+    let layer = ApiKeyLayer::over(scheme).optional();
+
+    let (response, _) = send(layer.clone(), get("/")).await;
+    assert_eq!(values(response.headers(), "vary"), ["x-api-key, apikey, cookie"]);
+    assert!(!response.headers().contains_key("cache-control"));
+
+    let (response, _) = send(layer, preflight(Method::POST, &[])).await;
+    assert!(!response.headers().contains_key("vary"));
 }
 
 #[tokio::test]

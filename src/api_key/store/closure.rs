@@ -9,7 +9,8 @@ use crate::api_key::KeyRules;
 
 /// Makes a store out of a closure that finds records, for people who have a table of keys already.
 ///
-/// [`StoreFn::rules`] says how the keys in that table are written and hashed.
+/// [`StoreFn::rules`] says how the keys in that table are written and hashed. Unless these rules
+/// [accept imported keys](KeyRules::accepting_imported), the closure is asked for keys of this crate's form alone.
 pub fn store_fn<F, Fut>(find: F) -> StoreFn<F>
 where
     F: Fn(Lookup) -> Fut + Send + Sync + 'static,

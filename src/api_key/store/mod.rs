@@ -1,20 +1,21 @@
 //! Where keys are kept: [`KeyStore`] finds them, [`KeyAdmin`] changes them.
 //!
 //! A store never sees a key. It finds a [`KeyRecord`] by its public id, or by a digest where the key has the form of
-//! another system, and it is the layer that compares. People who have a table already write one closure:
+//! another system, and it is the layer that compares. People who have a table already write one closure, and say by the
+//! rules how keys are written and hashed, and whether those of other forms are accepted:
 //!
 //! ```
 //! use std::sync::Arc;
-//! use tower_keep::{ApiKeyLayer, KeyRecord, Lookup, StoreError, store_fn};
+//! use tower_keep::{ApiKeyLayer, KeyRecord, KeyRules, Lookup, StoreError, store_fn};
 //!
 //! async fn select(lookup: Lookup) -> Result<Option<Arc<KeyRecord>>, StoreError> {
 //!     match lookup {
-//!         Lookup::Id(id) => Ok(None),         // SELECT .. WHERE id = $1
-//!         Lookup::Digest(digest) => Ok(None), // SELECT .. WHERE digest = $1
+//!         Lookup::Id(id) => Ok(None),         // SELECT .. WHERE id = $1: keys that tower-keep made
+//!         Lookup::Digest(digest) => Ok(None), // SELECT .. WHERE digest = $1: KeyRecord::new(..).imported()
 //!     }
 //! }
 //!
-//! let layer = ApiKeyLayer::new(store_fn(select));
+//! let layer = ApiKeyLayer::new(store_fn(select).rules(KeyRules::default().accepting_imported()));
 //! ```
 
 mod closure;
