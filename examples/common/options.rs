@@ -60,9 +60,9 @@ impl Options {
                 _ => return Err(format!("there is no option {argument:?}")),
             }
         }
-        // A check beside a server that runs already takes neither its port nor the file that its clients read.
+        // A check beside a server or a check that runs already takes neither its port nor the file that its clients read.
         let (port, file) = match check {
-            true => (0, format!("target/{}-check-ca.pem", about.name)),
+            true => (0, format!("target/{}-check-{}-ca.pem", about.name, std::process::id())),
             false => (about.port, format!("target/{}-ca.pem", about.name)),
         };
         Ok(Some(Self {

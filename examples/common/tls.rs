@@ -60,6 +60,9 @@ impl Certificates {
     /// Writes the certificate of the CA. A client that reads the file meanwhile sees the old one or the new one.
     pub(crate) fn write_ca(&self, file: &Path) -> Result<()> {
         let write = || {
+            if fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+                return Err(std::io::Error::other("it is there, and is no regular file"));
+            }
             if let Some(folder) = file.parent() {
                 fs::create_dir_all(folder)?;
             }

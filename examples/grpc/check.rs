@@ -42,6 +42,8 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     drop(channel);
     let verdict = table.finish();
     server.stop().await?;
+    // Nobody has a use for the certificate any more.
+    std::fs::remove_file(&options.cert_file)?;
     Ok(verdict)
 }
 

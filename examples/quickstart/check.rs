@@ -30,6 +30,8 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     check.caches().await;
     let verdict = check.table.finish();
     server.stop().await?;
+    // Nobody has a use for the certificate any more.
+    std::fs::remove_file(&options.cert_file)?;
     Ok(verdict)
 }
 
