@@ -114,8 +114,8 @@ impl Locations {
         }
         let Some(value) = value else { return Ok(None) };
         let start = match token::credentials(&value) {
-            Some((_, token)) => value.len() - token.len(),
-            None => return Err(Rejection::malformed("authorization_malformed").presented_as(Some(scheme))),
+            Some((named, token)) if named.eq_ignore_ascii_case(scheme) => value.len() - token.len(),
+            _ => return Err(Rejection::malformed("authorization_malformed").presented_as(Some(scheme))),
         };
         PresentedKey::new(Text::Field { value, start }, Place::Authorization(scheme)).map(Some)
     }

@@ -153,8 +153,9 @@ impl ApiKey {
     /// # Security
     ///
     /// Browsers send cookies by themselves, also for requests that a page of another site makes. Requests other than
-    /// GET, HEAD, OPTIONS and TRACE are refused unless the browser says `Sec-Fetch-Site: same-origin` or `none`, or
-    /// `Origin` is one that [`allow_origin`](Self::allow_origin) names.
+    /// GET, HEAD, OPTIONS and TRACE, and those that ask for an upgrade, as a WebSocket does, are refused unless the
+    /// browser says `Sec-Fetch-Site: same-origin` or `none`, or `Origin` is one that
+    /// [`allow_origin`](Self::allow_origin) names.
     pub fn insecure_allow_cookie(mut self, name: &str) -> Result<Self, ConfigError> {
         self.locations.set_cookie(name)?;
         Ok(self)
@@ -229,19 +230,22 @@ impl Core {
     fn judge(&self, key: &PresentedKey, id: Option<KeyId>, found: Found) -> Result<Admission, Rejection> {
         let found = found.map_err(unanswered)?;
         let record = found.as_ref().unwrap_or(&self.nobody);
+        let now = self.rules.now();
         // Kept from being moved to where there is a record.
-        let until = black_box(matching(record, key.as_str(), &self.rules));
+        let until = black_box(matching(record, key.as_str(), &self.rules, now));
         let id = id.unwrap_or(*record.id());
         let about = |rejection: Rejection| rejection.about(id.as_str());
         let (record, until) = match (found, until) {
             (Some(record), Matching::Until(until)) => (record, until),
-            (Some(_), Matching::Unknowable(tag)) => return Err(about(pepper_missing(tag))),
+            // A key that has ended is invalid, whatever its secret is: its pepper may be gone for good.
+            (Some(record), Matching::Unknowable(tag)) => {
+                return Err(about(record.fault(now).map_or_else(|| pepper_missing(tag), Rejection::invalid)));
+            }
             (found, _) => {
                 let reason = if found.is_some() { "key_mismatch" } else { "key_unknown" };
                 return Err(about(Rejection::invalid(reason)));
             }
         };
-        let now = self.rules.now();
         if let Some(reason) = record.fault(now) {
             return Err(about(Rejection::invalid(reason)));
         }
@@ -260,7 +264,7 @@ impl Core {
 /// Finds the secret of a record that a key is. It is one piece of code for all records, so that its time does not depend
 /// on what is around it.
 #[inline(never)]
-fn matching(record: &KeyRecord, key: &str, rules: &KeyRules) -> Matching {
+fn matching(record: &KeyRecord, key: &str, rules: &KeyRules, now: SystemTime) -> Matching {
     let present = [(record.digest(), None)].into_iter();
     let before = record.superseded().iter().map(|superseded| (superseded.digest(), Some(superseded.until())));
     let mut computed = None::<KeyDigest>;
@@ -271,9 +275,11 @@ fn matching(record: &KeyRecord, key: &str, rules: &KeyRules) -> Matching {
             Some(digest) => digest,
             None => match rules.hasher().digest_as(stored.tag(), key) {
                 Some(digest) => digest,
-                // Its pepper is not at hand: this secret can be neither right nor wrong.
+                // Its pepper is not at hand: this secret can be neither right nor wrong, unless its time is over.
                 None => {
-                    missing = missing.or(Some(stored.tag()));
+                    if until.is_none_or(|until| until > now) {
+                        missing = missing.or(Some(stored.tag()));
+                    }
                     continue;
                 }
             },

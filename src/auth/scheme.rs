@@ -30,6 +30,10 @@
 //!     fn challenges(&self) -> Vec<Challenge> {
 //!         vec![Challenge::new("Ticket").with("realm", "cinema")]
 //!     }
+//!
+//!     fn fields(&self) -> Vec<http::HeaderName> {
+//!         vec![http::HeaderName::from_static("ticket")]
+//!     }
 //! }
 //!
 //! let layer = AuthLayer::over(Ticket);
@@ -73,7 +77,7 @@ pub trait Scheme: Send + Sync + 'static {
     fn challenges(&self) -> Vec<Challenge>;
 
     /// Returns the header fields, other than `Authorization`, that `take` reads. An answer to nobody varies by them, so
-    /// that no cache hands it to somebody.
+    /// that no cache hands it to somebody whose credential stands in one of them.
     fn fields(&self) -> Vec<HeaderName> {
         Vec::new()
     }

@@ -182,6 +182,8 @@ async fn who_owns_an_authorization_field() {
         (format!("Bearer,{key}"), S::BAD_REQUEST, S::OK),
         (format!("ApiKey\t{key}"), S::BAD_REQUEST, S::BAD_REQUEST),
         (key.clone(), S::BAD_REQUEST, S::BAD_REQUEST),
+        (format!("test_junk {key}"), S::BAD_REQUEST, S::BAD_REQUEST),
+        (format!("{key} x"), S::BAD_REQUEST, S::BAD_REQUEST),
         // Another authentication scheme is none of the layer's business.
         ("Basic dXNlcjpwdw==".to_owned(), S::OK, S::OK),
         ("DPoP aaa.bbb.ccc".to_owned(), S::OK, S::OK),

@@ -355,6 +355,39 @@ async fn a_pepper_can_be_replaced_while_keys_live_on() {
     }
 }
 
+#[tokio::test]
+async fn a_retired_pepper_makes_no_dead_key_the_servers_fault() {
+    let clock = TestClock::new();
+    let format = KeyFormat::new("test").unwrap();
+    let old = KeyHasher::peppered("old", [1; 32]).unwrap();
+    let ring = KeyHasher::peppered("new", [2; 32]).unwrap().also_accepting(&old).unwrap();
+    let before = MemoryStore::with(KeyRules::new(format.clone(), old).with_clock(clock.clone()));
+    let after = MemoryStore::with(KeyRules::new(format.clone(), ring).with_clock(clock.clone()));
+    let issue = |new: NewKey| before.issue(new).unwrap();
+    let revoked = issue(NewKey::for_owner("a"));
+    let expired = issue(NewKey::for_owner("a").expires_at(at(START + 10)));
+    let rotated = issue(NewKey::for_owner("a"));
+    after.insert((**rotated.record()).clone()).unwrap();
+    let newer = after.rotate(rotated.id(), Duration::from_secs(10)).unwrap();
+    let hasher = KeyHasher::peppered("new", [2; 32]).unwrap();
+    let keys = MemoryStore::with(KeyRules::new(format.clone(), hasher).with_clock(clock.clone()));
+    keys.insert((*before.revoke(revoked.id()).unwrap()).clone()).unwrap();
+    keys.insert((**expired.record()).clone()).unwrap();
+    keys.insert((**newer.record()).clone()).unwrap();
+    let forged = before.rules().reissue(rotated.id()).unwrap().0;
+    let layer = ApiKeyLayer::new(keys);
+    let request = |key: &str| with(get("/"), "x-api-key", key);
+    // While its grace period goes on, it cannot be known whether this is the superseded secret.
+    assert_eq!(status(layer.clone(), request(forged.expose())).await, StatusCode::INTERNAL_SERVER_ERROR);
+
+    clock.advance(10);
+
+    for key in [revoked.key(), expired.key(), rotated.key(), &forged] {
+        assert_eq!(status(layer.clone(), request(key.expose())).await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(status(layer, with_key(&newer)).await, StatusCode::OK);
+}
+
 #[test]
 fn peppers_are_long_and_have_short_names() {
     let pepper = [7; 32];
