@@ -209,7 +209,14 @@ impl Taken {
     }
 
     fn into_one(self) -> Result<Option<PresentedKey>, Rejection> {
-        self.rejection.map_or(Ok(self.key), Err)
+        match self.rejection {
+            None => Ok(self.key),
+            // What went wrong in no field of its own is told under the scheme that stands for all places.
+            Some(rejection) => {
+                let scheme = rejection.challenge_scheme().unwrap_or(SCHEME_NAME);
+                Err(rejection.presented_as(Some(scheme)))
+            }
+        }
     }
 }
 
@@ -217,7 +224,7 @@ fn take_header(head: &mut Parts, name: &HeaderName) -> Result<Option<PresentedKe
     let repeated = head.headers.get_all(name).iter().nth(1).is_some();
     let Some(value) = head.headers.remove(name) else { return Ok(None) };
     if repeated {
-        return Err(Rejection::malformed("credential_repeated").presented_as(Some(SCHEME_NAME)));
+        return Err(Rejection::malformed("credential_repeated"));
     }
     PresentedKey::new(Text::Field { value, start: 0 }, Place::Header(name.clone())).map(Some)
 }

@@ -21,7 +21,8 @@ async fn a_missing_credential_is_asked_for_without_an_error_code() {
 #[tokio::test]
 async fn only_the_challenge_of_the_presented_scheme_carries_the_error() {
     let (keys, _) = store();
-    let layer = ApiKeyLayer::over(ApiKey::new(keys).bearer()).or(AuthLayer::over(Ticket));
+    let scheme = ApiKey::new(keys).bearer().insecure_allow_cookie("key").unwrap();
+    let layer = ApiKeyLayer::over(scheme).or(AuthLayer::over(Ticket));
     let (api_key, bearer, ticket) = (r#"ApiKey realm="api""#, r#"Bearer realm="api""#, r#"Ticket realm="cinema""#);
     let invalid = |challenge: &str| format!(r#"{challenge}, error="invalid_token""#);
     let malformed = |challenge: &str| format!(r#"{challenge}, error="invalid_request""#);
@@ -31,6 +32,8 @@ async fn only_the_challenge_of_the_presented_scheme_carries_the_error() {
         (("authorization", "Bearer test_junk"), [api_key.to_owned(), invalid(bearer), ticket.to_owned()]),
         (("authorization", "Bearer nobodys"), [api_key.to_owned(), invalid(bearer), ticket.to_owned()]),
         (("authorization", "Bearer two words"), [api_key.to_owned(), malformed(bearer), ticket.to_owned()]),
+        (("cookie", "key=a; key=b"), [malformed(api_key), bearer.to_owned(), ticket.to_owned()]),
+        (("cookie", "key=junk"), [invalid(api_key), bearer.to_owned(), ticket.to_owned()]),
         (("ticket", "bad"), [api_key.to_owned(), bearer.to_owned(), invalid(ticket)]),
         (("accept", "*/*"), [api_key.to_owned(), bearer.to_owned(), ticket.to_owned()]),
     ];
