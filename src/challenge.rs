@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use http::HeaderValue;
 
+use crate::ConfigError;
+
 /// A challenge: an authentication scheme and its parameters.
 ///
 /// ```
@@ -56,5 +58,14 @@ impl Challenge {
         }
         // Only printable ASCII was written, which every field value may hold.
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+/// Checks a realm, which stands in a quoted string of every challenge.
+#[cfg_attr(not(any(feature = "api-key", feature = "bearer")), allow(dead_code, reason = "schemes have realms"))]
+pub(crate) fn realm(realm: &str) -> Result<&str, ConfigError> {
+    match realm.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        true => Ok(realm),
+        false => Err(ConfigError::Realm { given: realm.to_owned() }),
     }
 }

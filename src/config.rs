@@ -3,6 +3,9 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
+
+use crate::{KeyFault, SkippedKey};
 
 /// A layer, a scheme or a store was configured with something it cannot use.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,6 +74,42 @@ pub enum ConfigError {
         /// How many bytes were given.
         bytes: usize,
     },
+    /// No issuer was given, so tokens of anybody whose key is trusted would be let in.
+    IssuerMissing,
+    /// No audience was given, so tokens meant for another service would be let in.
+    AudienceMissing,
+    /// The list of algorithms is empty, so no token could be let in.
+    AlgorithmsMissing,
+    /// The leeway is longer than 300 seconds.
+    LeewayTooLong {
+        /// What was given instead.
+        given: Duration,
+    },
+    /// The greatest length of a token is zero.
+    TokenLimitZero,
+    /// The name of a claim is empty.
+    ClaimNameEmpty,
+    /// More claims are required than there may be members in a check list, which is 32.
+    ClaimsTooMany {
+        /// How many were given.
+        given: usize,
+    },
+    /// A key cannot be used.
+    Key(KeyFault),
+    /// A key set could not be read.
+    KeySetUnreadable {
+        /// Why not.
+        reason: String,
+    },
+    /// A key set has secrets beside public keys: a public key might be taken for a secret.
+    KeySetMixed,
+    /// There is no key that could be used.
+    KeysMissing {
+        /// Those that were there and had to be skipped.
+        skipped: Vec<SkippedKey>,
+    },
+    /// Two schemes of one layer take whatever stands under `Authorization: Bearer`, so it would not be clear whose it is.
+    CatchAllRepeated,
     /// A digest tag is neither `sha256` nor `hmac-sha256/<pepper id>`.
     DigestTag {
         /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
@@ -105,6 +144,21 @@ impl fmt::Display for ConfigError {
             }
             Self::PepperIdRepeated { given } => write!(f, "two ways to make digests have the tag {given:?}"),
             Self::PepperTooShort { bytes } => write!(f, "a pepper of {bytes} bytes is too short, 32 are needed"),
+            Self::IssuerMissing => f.write_str("no issuer was given"),
+            Self::AudienceMissing => f.write_str("no audience was given"),
+            Self::AlgorithmsMissing => f.write_str("the list of algorithms is empty"),
+            Self::LeewayTooLong { given } => write!(f, "a leeway of {given:?} is too long, 300 seconds at most"),
+            Self::TokenLimitZero => f.write_str("the greatest length of a token is zero"),
+            Self::ClaimNameEmpty => f.write_str("the name of a claim is empty"),
+            Self::ClaimsTooMany { given } => write!(f, "{given} claims are required, 32 at most"),
+            Self::Key(fault) => write!(f, "the key cannot be used: {fault}"),
+            Self::KeySetUnreadable { reason } => write!(f, "the key set cannot be read: {reason}"),
+            Self::KeySetMixed => f.write_str("the key set has secrets beside public keys"),
+            Self::KeysMissing { skipped } => {
+                f.write_str("there is no key that could be used")?;
+                skipped.iter().try_for_each(|skipped| write!(f, "; {skipped}"))
+            }
+            Self::CatchAllRepeated => f.write_str("two schemes of one layer take bearer credentials of any form"),
             Self::DigestTag { length } => {
                 write!(f, "a text of {length} bytes is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")
             }
@@ -113,6 +167,46 @@ impl fmt::Display for ConfigError {
 }
 
 impl Error for ConfigError {}
+
+impl From<KeyFault> for ConfigError {
+    fn from(fault: KeyFault) -> Self {
+        Self::Key(fault)
+    }
+}
+
+/// Everything that is wrong with a configuration, at once.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Returns nothing if nothing is wrong.
+    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "the builder of JWT verifiers collects errors"))]
+    pub(crate) fn check(errors: Vec<ConfigError>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+
+    /// Returns the errors, one at least.
+    pub fn as_slice(&self) -> &[ConfigError] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for ConfigErrors {}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+}
 
 impl From<Infallible> for ConfigError {
     fn from(never: Infallible) -> Self {

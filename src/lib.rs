@@ -6,14 +6,18 @@ pub mod answer;
 #[cfg(feature = "api-key")]
 pub mod api_key;
 pub mod auth;
+#[cfg(feature = "bearer")]
+pub mod bearer;
 pub mod challenge;
 pub mod clock;
 pub mod config;
 pub mod events;
+mod key_fault;
 pub mod principal;
 pub mod rejection;
 pub mod scope;
 pub mod secret;
+mod store_error;
 mod token;
 pub mod web;
 
@@ -21,17 +25,23 @@ pub use answer::{Answer, BoxFuture};
 #[cfg(feature = "api-key")]
 pub use api_key::{
     AdminError, ApiKey, ApiKeyLayer, DigestTag, FormatError, Found, IssueError, IssuedKey, KeyAdmin, KeyDigest,
-    KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore, Lookup, MemoryStore, NewKey, Page,
-    StoreError, store_fn,
+    KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore, Lookup, MemoryStore, NewKey, Page, store_fn,
 };
-pub use auth::{Admission, Auth, AuthLayer, Need, Problem, RequireScopes, Responder, Scheme};
+pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireScopes, Responder, Scheme};
+#[cfg(feature = "bearer")]
+pub use bearer::{
+    Algorithm, Bearer, BearerLayer, Claims, Denial, DenyList, Jwt, JwtBuilder, KeySet, MemoryDenyList, PresentedToken,
+    TokenFacts, TokenForm, TokenVerifier, VerificationKey,
+};
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
-pub use config::ConfigError;
+pub use config::{ConfigError, ConfigErrors};
+pub use key_fault::{KeyFault, SkippedKey};
 pub use principal::{Anonymous, Principal};
 pub use rejection::{Cause, Rejection};
 pub use scope::Scopes;
 pub use secret::Secret;
+pub use store_error::StoreError;
 
 // The snippets of the README compile, or the tests fail.
 #[cfg(all(doctest, feature = "full"))]

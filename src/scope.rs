@@ -34,17 +34,25 @@ impl Scopes {
     ///
     /// [`ConfigError::Scope`] names the first one that is not a scope token.
     pub fn new<T: AsRef<str>>(scopes: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
-        let mut all = Vec::new();
-        for scope in scopes {
-            let scope = scope.as_ref();
-            if !is_token(scope) {
-                return Err(ConfigError::Scope { given: scope.to_owned() });
-            }
-            all.push(scope.to_owned());
+        let scopes: Vec<T> = scopes.into_iter().collect();
+        let mut all: Vec<&str> = scopes.iter().map(AsRef::as_ref).collect();
+        match all.iter().find(|scope| !is_token(scope)) {
+            Some(wrong) => Err(ConfigError::Scope { given: (*wrong).to_owned() }),
+            None => Ok(Self::of_tokens(&mut all)),
         }
+    }
+
+    /// Collects what is a scope token, and leaves out what is none.
+    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "the claims of tokens are read so"))]
+    pub(crate) fn of_those_that_are<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
+        Self::of_tokens(&mut scopes.filter(|scope| is_token(scope)).collect())
+    }
+
+    /// Collects what is known to be scope tokens.
+    fn of_tokens(all: &mut Vec<&str>) -> Self {
         all.sort_unstable();
         all.dedup();
-        Ok(Self((!all.is_empty()).then(|| Arc::from(all.join(" ")))))
+        Self((!all.is_empty()).then(|| Arc::from(all.join(" "))))
     }
 
     /// Returns whether the scope is in the set.

@@ -12,12 +12,24 @@ pub(crate) fn credentials(value: &HeaderValue) -> Option<(&str, &str)> {
 /// Returns the token that a field value starts with (RFC 9110, section 5.6.2), which names the authentication scheme
 /// even where what follows is wrong.
 pub(crate) fn scheme(value: &HeaderValue) -> &[u8] {
-    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let bytes = value.as_bytes();
     &bytes[..bytes.iter().position(|byte| !is_tchar(byte)).unwrap_or(bytes.len())]
 }
 
-fn is_token68(token: &str) -> bool {
+/// Returns whether a byte may stand in a token (RFC 9110, section 5.6.2), such as the name of an authentication scheme.
+pub(crate) fn is_tchar(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
+/// Returns whether a token is built as a JWS in its compact form is: three segments of base64url, with dots between them
+/// (RFC 7515, section 7.1).
+pub(crate) fn is_jws(token: &str) -> bool {
+    let is_segment =
+        |segment: &str| segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    token.split('.').count() == 3 && token.split('.').all(is_segment)
+}
+
+pub(crate) fn is_token68(token: &str) -> bool {
     let body = token.trim_end_matches('=');
     !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
 }
@@ -25,6 +37,24 @@ fn is_token68(token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_jws_is_three_segments_of_base64url() {
+        let cases = [
+            ("eyJh.e30.c2ln", true),
+            ("a.b.", true),
+            ("..", true),
+            ("a.b", false),
+            ("a.b.c.d", false),
+            ("a.b.c.d.e", false),
+            ("a.b+.c", false),
+            ("a.b.c=", false),
+            ("opaque", false),
+        ];
+        for (token, expected) in cases {
+            assert_eq!(is_jws(token), expected, "{token:?}");
+        }
+    }
 
     #[test]
     fn credentials_are_one_scheme_and_one_token68() {

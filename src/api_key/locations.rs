@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Uri};
 
 use super::{BEARER, KeyRules, SCHEME_NAME};
-use crate::{ConfigError, Rejection, Secret, token};
+use crate::{ConfigError, Ownership, Rejection, Secret, token};
 
 /// The header field that a key stands in unless another is named.
 const DEFAULT_HEADER: HeaderName = HeaderName::from_static("x-api-key");
@@ -133,8 +133,20 @@ impl Locations {
             return None;
         }
         let (_, token) = token::credentials(value)?;
-        let owned = rules.format().owns(token) || (rules.accepts_imported() && token.split('.').count() != 3);
+        let owned = rules.format().owns(token) || (rules.accepts_imported() && !token::is_jws(token));
         owned.then_some(BEARER)
+    }
+
+    /// Returns how surely a value of `Authorization` is a key.
+    pub(super) fn owns(&self, value: &HeaderValue, rules: &KeyRules) -> Ownership {
+        match self.authorization_scheme(value, rules) {
+            None => Ownership::None,
+            Some(BEARER) => match token::credentials(value) {
+                Some((_, token)) if rules.format().owns(token) => Ownership::Prefix,
+                _ => Ownership::CatchAll,
+            },
+            Some(_) => Ownership::Prefix,
+        }
     }
 
     fn take_cookie(&self, head: &mut Parts, name: &str) -> Result<Option<PresentedKey>, Rejection> {
@@ -236,12 +248,13 @@ fn take_query(head: &mut Parts, name: &str) -> Result<Option<PresentedKey>, Reje
     let mut others = Vec::new();
     for pair in query.split('&') {
         // Names are compared as the handler would read them: `%61pi_key` is `api_key`.
-        match form_urlencoded::parse(pair.as_bytes()).next() {
-            Some((key, value)) if key == name => {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match form_decoded(key).expose() == name {
+            true => {
                 repeated |= found.is_some();
-                found = Some(Secret::new(value.into_owned()));
+                found = Some(form_decoded(value));
             }
-            _ => others.push(pair),
+            false => others.push(pair),
         }
     }
     let Some(key) = found else { return Ok(None) };
@@ -260,6 +273,18 @@ fn take_query(head: &mut Parts, name: &str) -> Result<Option<PresentedKey>, Reje
         return Err(Rejection::malformed("credential_repeated"));
     }
     PresentedKey::new(Text::Copied(key), Place::Query).map(Some)
+}
+
+/// Decodes a part of a query as forms write it: a plus is a space, `%` starts two hexadecimal digits. No key has bytes
+/// that are no text.
+fn form_decoded(text: &str) -> Secret {
+    // The whole length at once: a text that grows leaves copies of itself behind.
+    let mut bytes = Vec::with_capacity(text.len());
+    for (index, piece) in text.split('+').enumerate() {
+        bytes.extend((index > 0).then_some(b' '));
+        bytes.extend(percent_encoding::percent_decode_str(piece));
+    }
+    Secret::new(String::from_utf8(bytes).unwrap_or_else(|_| "\u{fffd}".to_owned()))
 }
 
 fn header_name(given: &str) -> Result<HeaderName, ConfigError> {

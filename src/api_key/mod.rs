@@ -21,13 +21,11 @@ pub use hasher::{DigestTag, KeyDigest, KeyHasher};
 pub use issue::{IssueError, IssuedKey, KeyRules, NewKey};
 pub use locations::PresentedKey;
 pub use record::{KeyId, KeyRecord, Superseded};
-pub use store::{
-    AdminError, Found, KeyAdmin, KeyFilter, KeyStore, Lookup, MemoryStore, Page, StoreError, StoreFn, store_fn,
-};
+pub use store::{AdminError, Found, KeyAdmin, KeyFilter, KeyStore, Lookup, MemoryStore, Page, StoreFn, store_fn};
 
 use locations::{Locations, Place};
 
-use crate::auth::Problem;
+use crate::auth::{Ownership, Problem};
 use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Principal, Rejection, Scheme};
 
 /// What [`Principal::scheme`] says.
@@ -137,10 +135,7 @@ impl ApiKey {
     ///
     /// [`ConfigError::Realm`] for characters outside printable ASCII.
     pub fn realm(mut self, realm: &str) -> Result<Self, ConfigError> {
-        if !realm.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err(ConfigError::Realm { given: realm.to_owned() });
-        }
-        realm.clone_into(&mut self.realm);
+        crate::challenge::realm(realm)?.clone_into(&mut self.realm);
         Ok(self)
     }
 
@@ -228,7 +223,7 @@ impl Core {
     /// Compares a key with what was found. Whatever is wrong with it, the work and the answer are the same: a key of
     /// which there is no record is compared with a record that nobody has the key to.
     fn judge(&self, key: &PresentedKey, id: Option<KeyId>, found: Found) -> Result<Admission, Rejection> {
-        let found = found.map_err(unanswered)?;
+        let found = found?;
         let record = found.as_ref().unwrap_or(&self.nobody);
         let now = self.rules.now();
         // Kept from being moved to where there is a record.
@@ -312,17 +307,6 @@ fn pepper_missing(tag: DigestTag) -> Rejection {
     Rejection::misconfigured("pepper_missing", text)
 }
 
-fn unanswered(error: StoreError) -> Rejection {
-    match &error {
-        StoreError::Unavailable { retry_after, .. } => {
-            let retry_after = *retry_after;
-            let rejection = Rejection::unavailable("store_unavailable", error);
-            retry_after.into_iter().fold(rejection, Rejection::with_retry_after)
-        }
-        StoreError::Misconfigured { .. } => Rejection::misconfigured("store_misconfigured", error),
-    }
-}
-
 /// Writes until when a superseded secret works, in the form of RFC 9651, section 3.3.7.
 fn superseded(until: SystemTime) -> HeaderValue {
     let seconds = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -362,6 +346,14 @@ impl Scheme for ApiKey {
 
     fn take(&self, head: &mut Parts) -> Result<Option<PresentedKey>, Rejection> {
         self.locations.take(head, &self.core.rules)
+    }
+
+    fn owns(&self, authorization: &HeaderValue) -> Ownership {
+        self.locations.owns(authorization, &self.core.rules)
+    }
+
+    fn catches_all(&self) -> bool {
+        self.locations.bearer && self.core.rules.accepts_imported()
     }
 
     fn verify(&self, key: PresentedKey) -> Answer<Result<Admission, Rejection>> {

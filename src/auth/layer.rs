@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::{Auth, Guard, Or, Problem, Scheme};
+use crate::ConfigError;
 use crate::events::REFUSALS_PER_SECOND;
 
 /// Guards a service by a [`Scheme`]. `ApiKeyLayer` is this layer over the API key scheme.
@@ -49,8 +50,10 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     /// Accepts the credentials of another layer as well, one or the other on each request; a request with both is
     /// refused. The settings of this layer count, those of the other one do not.
     ///
-    /// The two read different fields, or tell their values in `Authorization` apart. A header field that both read is the
-    /// first one's alone: two stores of API keys behind one field are one store that asks both.
+    /// In whichever order they stand: a value of `Authorization: Bearer` that starts with the prefix of a key format is an
+    /// API key, one of three segments a JWT, and any other is the credential of the single scheme that takes all the rest
+    /// ([`check`](Self::check) refuses two). Any other header field that both read is the first one's alone: two stores of
+    /// API keys behind one field are one store that asks both.
     pub fn or<D: Scheme, Q>(self, other: AuthLayer<D, Q>) -> AuthLayer<Or<C, D>, R> {
         AuthLayer::new_over(Arc::new(Or::new(self.scheme, other.scheme)), self.responder, self.settings)
     }
@@ -107,6 +110,16 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     #[must_use]
     pub fn refusals_logged_per_second(self, refusals: u32) -> Self {
         self.with(|settings| settings.refusals_per_second = refusals)
+    }
+
+    /// Checks the scheme: whether two of them under [`or`](Self::or) claim the same values, say. Without this call, every
+    /// request to a layer with such a fault is answered with 500, and the log says what is wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::CatchAllRepeated`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.scheme.check()
     }
 
     /// Returns the scheme.

@@ -27,7 +27,7 @@ pub use require_scopes::{Need, RequireScopes, RequireScopesFuture, RequireScopes
 pub use responder::Responder;
 #[cfg(feature = "tonic")]
 pub(crate) use responder::whole_seconds;
-pub use scheme::{Admission, Scheme};
+pub use scheme::{Admission, Ownership, Scheme};
 pub use service::Auth;
 
 /// Refuses because no layer stands outside, and says so in the log: no one else will.

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue};
 
-use super::{Admission, Scheme};
-use crate::{Answer, Challenge, Rejection};
+use super::{Admission, Ownership, Scheme};
+use crate::{Answer, Challenge, ConfigError, Rejection};
 
 /// One scheme or the other: what [`AuthLayer::or`](crate::AuthLayer::or) makes.
 ///
-/// Both take their credential out of every request. Two are refused as one too many.
+/// Both take their credential out of every request. Two are refused as one too many. A value in `Authorization` is the
+/// surer one's, as [`Scheme::owns`] says: a key by its prefix, a JWT by its form, then whatever catches all the rest.
 pub struct Or<A, B> {
     first: Arc<A>,
     second: Arc<B>,
@@ -42,8 +44,16 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
     type Credential = Either<A::Credential, B::Credential>;
 
     fn take(&self, head: &mut Parts) -> Result<Option<Self::Credential>, Rejection> {
+        self.check().map_err(|error| Rejection::misconfigured("schemes_misconfigured", error))?;
+        let values = || head.headers.get_all(AUTHORIZATION).iter();
+        let first_owns = values().map(|value| self.first.owns(value)).max();
         // Both take before either is judged, so that neither credential is left behind.
-        let (first, second) = (self.first.take(head), self.second.take(head));
+        let (first, second) = if first_owns < values().map(|value| self.second.owns(value)).max() {
+            let second = self.second.take(head);
+            (self.first.take(head), second)
+        } else {
+            (self.first.take(head), self.second.take(head))
+        };
         match (first?, second?) {
             (Some(_), Some(_)) => Err(Rejection::malformed("credential_repeated")),
             (Some(first), None) => Ok(Some(Either::First(first))),
@@ -67,6 +77,23 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
             }
         }
         challenges
+    }
+
+    fn owns(&self, authorization: &HeaderValue) -> Ownership {
+        self.first.owns(authorization).max(self.second.owns(authorization))
+    }
+
+    fn catches_all(&self) -> bool {
+        self.first.catches_all() || self.second.catches_all()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.first.check()?;
+        self.second.check()?;
+        match self.first.catches_all() && self.second.catches_all() {
+            true => Err(ConfigError::CatchAllRepeated),
+            false => Ok(()),
+        }
     }
 
     fn fields(&self) -> Vec<HeaderName> {

@@ -42,7 +42,7 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use crate::{Answer, Challenge, Principal, Rejection};
+use crate::{Answer, Challenge, ConfigError, Principal, Rejection};
 
 /// A way to prove who sent a request.
 ///
@@ -76,11 +76,47 @@ pub trait Scheme: Send + Sync + 'static {
     /// is refused.
     fn challenges(&self) -> Vec<Challenge>;
 
+    /// Returns how surely a value of `Authorization` is a credential of this scheme. Where two schemes share the field, the
+    /// surer one takes it, in whichever order they stand.
+    fn owns(&self, authorization: &HeaderValue) -> Ownership {
+        let _ = authorization;
+        Ownership::None
+    }
+
+    /// Returns whether the scheme takes values of `Authorization: Bearer` of any form. A layer has one such scheme at most.
+    fn catches_all(&self) -> bool {
+        false
+    }
+
+    /// Checks the scheme when it becomes part of a layer; see [`AuthLayer::check`](crate::AuthLayer::check).
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
     /// Returns the header fields, other than `Authorization`, that `take` reads. An answer to nobody varies by them, so
     /// that no cache hands it to somebody whose credential stands in one of them.
     fn fields(&self) -> Vec<HeaderName> {
         Vec::new()
     }
+}
+
+/// How surely a value of `Authorization` is a credential of a scheme, the surest last.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Ownership {
+    /// It is not, or the scheme does not say.
+    #[default]
+    None,
+    /// It may be: the scheme takes what no other one owns.
+    CatchAll,
+    /// It has the form, such as the three segments of a JWT.
+    Form,
+    /// It starts as nothing else does, or stands under an authentication scheme of its own.
+    Prefix,
 }
 
 /// The verdict on a good credential: a principal, and what the response needs because of it.

@@ -39,6 +39,42 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
     }
 }
 
+/// Extracts the claims of the token. A principal that came without one, by an API key say, is refused with 403; claims
+/// that were read as another type are 500.
+#[cfg(feature = "bearer")]
+impl<T, S> FromRequestParts<S> for crate::Claims<T>
+where
+    T: Any + Clone + Send + Sync,
+    S: Send + Sync,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        match Self::of(&head.extensions) {
+            Ok(claims) => Ok(Self(claims.clone())),
+            Err(rejection) => Err(Refusal::new(rejection, head)),
+        }
+    }
+}
+
+/// Extracts the claims of the token, or `None` for nobody and for a principal that came without a token.
+#[cfg(feature = "bearer")]
+impl<T, S> OptionalFromRequestParts<S> for crate::Claims<T>
+where
+    T: Any + Clone + Send + Sync,
+    S: Send + Sync,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, _state: &S) -> Result<Option<Self>, Refusal> {
+        match Self::of(&head.extensions) {
+            Ok(claims) => Ok(Some(Self(claims.clone()))),
+            Err(rejection) if matches!(rejection.cause(), Cause::Missing | Cause::Forbidden) => Ok(None),
+            Err(rejection) => Err(Refusal::new(rejection, head)),
+        }
+    }
+}
+
 /// A refusal by an extractor of this crate. The layer outside renders it in its own way.
 #[derive(Debug)]
 pub struct Refusal {

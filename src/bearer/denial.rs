@@ -1,0 +1,261 @@
+//! Tokens that are refused before they expire: the deny list.
+//!
+//! A JWT is good until it expires, unless somebody says otherwise. A deny list is where that is said, and it is asked
+//! each time a token comes, the ones that are remembered as verified included.
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//! use tower_keep::{Denial, MemoryDenyList};
+//!
+//! let denied = MemoryDenyList::new();
+//! let in_an_hour = SystemTime::now() + Duration::from_secs(60 * 60); // no token lives longer
+//! denied.deny(Denial::token("a7f3").until(in_an_hour)); // one token
+//! denied.deny(Denial::subject("alice").issued_before(SystemTime::now()).until(in_an_hour)); // log out everywhere
+//! denied.deny(Denial::key("2025")); // everything signed with a key that leaked
+//! // Jwt::with_keys(..).deny_list(denied.clone())
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use papaya::{Compute, HashMap, Operation};
+
+use crate::{Answer, Clock, StoreError, SystemClock};
+
+/// Says which tokens are refused although nothing is wrong with them.
+pub trait DenyList: Send + Sync + 'static {
+    /// Returns whether a token is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it cannot be known: the caller is answered 503, never 401, and never let in.
+    fn denies(&self, token: &TokenFacts<'_>) -> Answer<Result<bool, StoreError>>;
+}
+
+impl<D: DenyList + ?Sized> DenyList for Arc<D> {
+    fn denies(&self, token: &TokenFacts<'_>) -> Answer<Result<bool, StoreError>> {
+        (**self).denies(token)
+    }
+}
+
+/// What a deny list may know a token by. Its signature is good.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TokenFacts<'a> {
+    /// Who made it: `iss`.
+    pub issuer: Option<&'a str>,
+    /// Of whom it speaks: `sub`.
+    pub subject: &'a str,
+    /// Its own id: `jti`.
+    pub jti: Option<&'a str>,
+    /// The session at the issuer: `sid`.
+    pub sid: Option<&'a str>,
+    /// The id of the key that signed it.
+    pub kid: Option<&'a str>,
+    /// When it was made: `iat`.
+    pub issued_at: Option<SystemTime>,
+}
+
+/// Which tokens are refused.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Denial {
+    told_by: ToldBy,
+    name: String,
+    rule: Rule,
+}
+
+/// What tokens are told by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum ToldBy {
+    Jti,
+    Sub,
+    Sid,
+    Kid,
+    /// All of them; the name is empty.
+    Nothing,
+}
+
+/// When a denial holds.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Rule {
+    issuer: Option<String>,
+    issued_before: Option<SystemTime>,
+    until: Option<SystemTime>,
+}
+
+impl Denial {
+    /// Refuses the token of a `jti`.
+    pub fn token(jti: impl Into<String>) -> Self {
+        Self::of(ToldBy::Jti, jti.into())
+    }
+
+    /// Refuses the tokens of a `sub`.
+    pub fn subject(sub: impl Into<String>) -> Self {
+        Self::of(ToldBy::Sub, sub.into())
+    }
+
+    /// Refuses the tokens of a session, told by its `sid`.
+    pub fn session(sid: impl Into<String>) -> Self {
+        Self::of(ToldBy::Sid, sid.into())
+    }
+
+    /// Refuses the tokens that the key of a `kid` signed.
+    pub fn key(kid: impl Into<String>) -> Self {
+        Self::of(ToldBy::Kid, kid.into())
+    }
+
+    /// Refuses all tokens; with [`issued_before`](Self::issued_before), all that were made before a time.
+    pub fn all() -> Self {
+        Self::of(ToldBy::Nothing, String::new())
+    }
+
+    /// Refuses only tokens of an issuer.
+    #[must_use]
+    pub fn by_issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.rule.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Refuses only tokens that were made before a time, and those that do not say when. `iat` is mostly in whole seconds,
+    /// rounded down, so a token of the very second of a time with a fraction counts as made before it.
+    #[must_use]
+    pub fn issued_before(mut self, when: SystemTime) -> Self {
+        self.rule.issued_before = Some(when);
+        self
+    }
+
+    /// Forgets the denial at a time, by which all tokens in question have expired, the leeway included. Without one, it is
+    /// kept for good.
+    #[must_use]
+    pub fn until(mut self, when: SystemTime) -> Self {
+        self.rule.until = Some(when);
+        self
+    }
+
+    fn of(told_by: ToldBy, name: String) -> Self {
+        Self { told_by, name, rule: Rule::default() }
+    }
+}
+
+impl Rule {
+    fn holds_for(&self, token: &TokenFacts<'_>, now: SystemTime) -> bool {
+        self.is_alive(now)
+            && self.issuer.as_deref().is_none_or(|issuer| token.issuer == Some(issuer))
+            && self.issued_before.is_none_or(|end| token.issued_at.is_none_or(|issued| issued < end))
+    }
+
+    fn is_alive(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// A deny list in memory. Clones share it; a denial works at once.
+#[derive(Clone)]
+pub struct MemoryDenyList {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The rules for each name, apart by what tokens are told by.
+    rules: [HashMap<String, Arc<[Rule]>>; 5],
+    clock: Box<dyn Clock>,
+    /// Whether there ever was a denial: nothing is looked up until then.
+    used: AtomicBool,
+    /// At how many names those that are over are looked for and dropped.
+    sweep_at: AtomicUsize,
+}
+
+/// The least number of names at which the list is swept.
+const SWEEP_MIN: usize = 1024;
+
+impl MemoryDenyList {
+    /// Makes an empty list.
+    pub fn new() -> Self {
+        Self::with_clock(SystemClock)
+    }
+
+    /// Makes an empty list that asks another clock.
+    pub fn with_clock(clock: impl Clock) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                rules: Default::default(),
+                clock: Box::new(clock),
+                used: AtomicBool::new(false),
+                sweep_at: AtomicUsize::new(SWEEP_MIN),
+            }),
+        }
+    }
+
+    /// Refuses tokens from now on.
+    pub fn deny(&self, denial: Denial) {
+        let Denial { told_by, name, rule } = denial;
+        let now = self.shared.clock.now();
+        // Before the rule is there, so that no reader takes the list for empty.
+        self.shared.used.store(true, Ordering::Release);
+        self.shared.rules[told_by as usize].pin().compute(name, |known| {
+            let known = known.map_or(&[][..], |(_, rules)| rules);
+            let kept = known.iter().filter(|known| known.is_alive(now) && **known != rule);
+            Operation::Insert::<_, ()>(kept.chain([&rule]).cloned().collect::<Arc<[Rule]>>())
+        });
+        // What is over is dropped as often as the list doubles, so that it costs a constant share of each denial.
+        if self.len() >= self.shared.sweep_at.load(Ordering::Relaxed) {
+            for rules in &self.shared.rules {
+                rules.pin().retain(|_, rules| rules.iter().any(|rule| rule.is_alive(now)));
+            }
+            self.shared.sweep_at.store(SWEEP_MIN.max(2 * self.len()), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a denial back, with all its conditions as they were given. Returns whether it was there.
+    pub fn allow(&self, denial: &Denial) -> bool {
+        let rules = self.shared.rules[denial.told_by as usize].pin();
+        let outcome = rules.compute(denial.name.clone(), |known| match known {
+            Some((_, rules)) if rules.contains(&denial.rule) => {
+                let kept: Arc<[Rule]> = rules.iter().filter(|rule| **rule != denial.rule).cloned().collect();
+                if kept.is_empty() { Operation::Remove } else { Operation::Insert(kept) }
+            }
+            _ => Operation::Abort(()),
+        });
+        !matches!(outcome, Compute::Aborted(()))
+    }
+
+    /// Returns how many names are on the list: of tokens, subjects, sessions, keys. Some may be over already.
+    pub fn len(&self) -> usize {
+        self.shared.rules.iter().map(|rules| rules.pin().len()).sum()
+    }
+
+    /// Returns whether nothing is refused.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl DenyList for MemoryDenyList {
+    fn denies(&self, token: &TokenFacts<'_>) -> Answer<Result<bool, StoreError>> {
+        if !self.shared.used.load(Ordering::Acquire) {
+            return Answer::Now(Ok(false));
+        }
+        let now = self.shared.clock.now();
+        let names = [token.jti, Some(token.subject), token.sid, token.kid, Some("")];
+        let denied = self.shared.rules.iter().zip(names).any(|(rules, name)| {
+            let rules = rules.pin();
+            let rules = name.and_then(|name| rules.get(name));
+            rules.is_some_and(|rules| rules.iter().any(|rule| rule.holds_for(token, now)))
+        });
+        Answer::Now(Ok(denied))
+    }
+}
+
+impl Default for MemoryDenyList {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryDenyList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryDenyList").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

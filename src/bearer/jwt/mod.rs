@@ -1,0 +1,316 @@
+//! JWTs (RFC 7519) as access tokens: which ones are good, by keys that are at hand.
+//!
+//! A token is good if a known key signed it with the one algorithm that is the key's own, the expected issuer made it for
+//! the expected audience, it is an access token by its `typ` (RFC 9068), and it is not over. All of that is asked for
+//! unless a setting says otherwise, and what weakens it says so by its name. Nothing in a token decides how it is
+//! verified.
+//!
+//! ```
+//! use serde::Deserialize;
+//! use tower_keep::{Algorithm, Jwt, VerificationKey};
+//!
+//! #[derive(Clone, Deserialize)]
+//! struct Me {
+//!     email: String,
+//!     #[serde(default)]
+//!     verified: bool,
+//! }
+//!
+//! # fn tokens(pem: &str) -> Result<Jwt, Box<dyn std::error::Error>> {
+//! let tokens = Jwt::with_keys(VerificationKey::pem(Algorithm::ES256, pem)?)
+//!     .issuer("https://login.example.com")
+//!     .audience("https://api.example.com")
+//!     .claims::<Me>()
+//!     .predicate(|me: &Me| me.verified)
+//!     .build()?;
+//! # Ok(tokens)
+//! # }
+//! ```
+
+pub(crate) mod algorithm;
+mod builder;
+mod claims;
+mod der;
+pub(crate) mod jws;
+pub(crate) mod pem;
+pub(crate) mod signature;
+mod token;
+mod weak;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use serde::de::DeserializeOwned;
+
+pub use algorithm::Algorithm;
+pub use builder::JwtBuilder;
+
+use super::verified::VerifiedTokens;
+use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
+use crate::{Answer, Clock, ConfigError, Principal, Rejection};
+use claims::{Expected, Registered};
+use token::{Conditions, Token};
+
+/// A verifier of JWTs. Cloning shares it.
+///
+/// [`with_keys`](Self::with_keys) starts one; see the [module](self) for what it asks of a token.
+#[derive(Clone)]
+pub struct Jwt {
+    core: Arc<dyn Verify>,
+    keys: Arc<Keys>,
+}
+
+impl Jwt {
+    /// Starts a verifier with keys that are at hand. Issuer and audience have to be named before it can be built.
+    pub fn with_keys(keys: impl Into<KeySet>) -> JwtBuilder {
+        JwtBuilder::new(keys.into())
+    }
+
+    /// Takes other keys from now on, under the same settings. Tokens that were verified with the keys before are verified
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::KeysMissing`] if no key is of an allowed algorithm, [`ConfigError::KeySetMixed`]; the keys stay as they
+    /// were then.
+    pub fn replace_keys(&self, keys: impl Into<KeySet>) -> Result<(), ConfigError> {
+        self.keys.replace(keys.into())
+    }
+
+    /// Returns the keys.
+    pub fn keys(&self) -> Arc<KeySet> {
+        Arc::clone(&self.keys.current().set)
+    }
+}
+
+impl TokenVerifier for Jwt {
+    fn verify(&self, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {
+        self.core.verify(token.as_bytes(), &self.keys)
+    }
+
+    fn form(&self) -> TokenForm {
+        TokenForm::Jwt
+    }
+}
+
+impl fmt::Debug for Jwt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwt").field("keys", &self.keys()).finish_non_exhaustive()
+    }
+}
+
+/// The keys, which may be replaced while tokens are verified.
+struct Keys {
+    current: RwLock<Arc<Current>>,
+    /// The epoch of the current keys, for those who need nothing else of them.
+    epoch: AtomicU64,
+    /// The algorithms that keys are held to, if they are.
+    algorithms: Option<Vec<Algorithm>>,
+}
+
+/// The keys of an epoch, and the headers that were seen with good signatures.
+struct Current {
+    set: Arc<KeySet>,
+    epoch: u64,
+    headers: KnownHeaders,
+}
+
+impl Keys {
+    fn new(set: &KeySet, algorithms: Option<Vec<Algorithm>>) -> Result<Self, ConfigError> {
+        let current = Current::new(held_to(set.clone(), algorithms.as_deref())?, 0);
+        Ok(Self { current: RwLock::new(Arc::new(current)), epoch: AtomicU64::new(0), algorithms })
+    }
+
+    fn replace(&self, set: KeySet) -> Result<(), ConfigError> {
+        let set = held_to(set, self.algorithms.as_deref())?;
+        // Readers hold the lock for as long as it takes to count a reference, so that nobody waits to speak of.
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let epoch = current.epoch + 1;
+        let before = std::mem::replace(&mut *current, Arc::new(Current::new(set, epoch)));
+        // Before the lock is given back, so that of two changes the later one counts.
+        self.epoch.store(epoch, Ordering::Release);
+        drop(current);
+        drop(before);
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Keeps the keys that are allowed, and of those the ones that name their algorithm.
+fn held_to(set: KeySet, algorithms: Option<&[Algorithm]>) -> Result<KeySet, ConfigError> {
+    match algorithms {
+        Some(algorithms) => set.restricted_to(algorithms),
+        None => set.without_unbound(),
+    }
+}
+
+impl Current {
+    fn new(set: KeySet, epoch: u64) -> Self {
+        Self { set: Arc::new(set), epoch, headers: KnownHeaders::default() }
+    }
+}
+
+/// The headers of good tokens, as they are written, and the key that each of them means.
+///
+/// An issuer writes the same header for all tokens of a key. It is noted with the first good signature, so that what
+/// somebody else writes takes no place.
+#[derive(Default)]
+struct KnownHeaders {
+    seen: [OnceLock<(Box<[u8]>, VerificationKey)>; 16],
+}
+
+impl KnownHeaders {
+    fn find(&self, segment: &[u8]) -> Option<&VerificationKey> {
+        let seen = self.seen.iter().map_while(OnceLock::get);
+        seen.filter(|(known, _)| **known == *segment).map(|(_, key)| key).next()
+    }
+
+    fn note(&self, segment: &[u8], key: &VerificationKey) {
+        if self.find(segment).is_none()
+            && let Some(free) = self.seen.iter().find(|slot| slot.get().is_none())
+        {
+            // Another thread may be faster; there are more tokens to come.
+            let _ = free.set((segment.into(), key.clone()));
+        }
+    }
+}
+
+/// A verifier whose type of claims is not told.
+trait Verify: Send + Sync {
+    fn verify(&self, token: &[u8], keys: &Keys) -> Answer<Result<Principal, Rejection>>;
+}
+
+/// The settings of a verifier.
+struct Core<T> {
+    token_limit: usize,
+    issuer: Option<Arc<str>>,
+    any_audience: bool,
+    typ: Typ,
+    expected: Expected,
+    shared: Arc<Shared<T>>,
+}
+
+/// What is needed until the verdict is known, which may be later.
+struct Shared<T> {
+    conditions: Conditions<T>,
+    verified: Option<VerifiedTokens<Arc<Token<T>>>>,
+    clock: Box<dyn Clock>,
+}
+
+/// Which `typ` a token may have.
+#[derive(Clone, Copy, Debug, Default)]
+struct Typ {
+    jwt: bool,
+    none: bool,
+    id_tokens: bool,
+}
+
+impl Typ {
+    /// RFC 9068, section 4, and RFC 7515, section 4.1.9: compared without regard to case, `application/` may be left out.
+    fn accepts(self, typ: Option<&str>) -> bool {
+        let Some(typ) = typ else { return self.none || self.id_tokens };
+        let is = |name: &str| typ.eq_ignore_ascii_case(name);
+        is("at+jwt")
+            || is("application/at+jwt")
+            || ((self.jwt || self.id_tokens) && (is("JWT") || is("application/jwt")))
+    }
+}
+
+impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
+    fn verify(&self, token: &[u8], keys: &Keys) -> Answer<Result<Principal, Rejection>> {
+        if token.len() > self.token_limit {
+            return Answer::Now(Err(Rejection::invalid("token_too_long")));
+        }
+        let Shared { conditions, verified, clock } = &*self.shared;
+        let now = clock.now();
+        let epoch = keys.epoch.load(Ordering::Acquire);
+        if let Some(known) = verified.as_ref().and_then(|verified| verified.find(token, epoch)) {
+            return conditions.judge(&known, now);
+        }
+        let (read, epoch) = match self.read(token, keys) {
+            Ok(read) => read,
+            Err(rejection) => return Answer::Now(Err(rejection)),
+        };
+        match conditions.judge(&read, now) {
+            Answer::Now(verdict) => {
+                if let (Ok(_), Some(verified)) = (&verdict, verified) {
+                    verified.insert(token, epoch, read);
+                }
+                Answer::Now(verdict)
+            }
+            // The deny list is somewhere else. It is asked each time, so the token may be remembered already.
+            later => {
+                if let Some(verified) = verified {
+                    verified.insert(token, epoch, read);
+                }
+                later
+            }
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
+    /// Reads a token: its form, its signature, then what it says.
+    fn read(&self, token: &[u8], keys: &Keys) -> Result<(Arc<Token<T>>, u64), Rejection> {
+        let parts = jws::Parts::split(token)?;
+        let current = keys.current();
+        // One buffer for all that is decoded.
+        let mut buffer = Vec::with_capacity(token.len() - token.len() / 4);
+        let key = match current.headers.find(parts.header) {
+            Some(key) => parts.verify_with([key].into_iter())?,
+            None => {
+                let header = jws::Header::decode(parts.header, &mut buffer)?;
+                if !self.typ.accepts(header.typ()) {
+                    return Err(Rejection::invalid("token_typ"));
+                }
+                let key = parts.verify(&current.set, &header)?;
+                // Where several keys come into question, the next token of the same header may be signed with another.
+                if current.set.candidates(header.kid(), header.algorithm).nth(1).is_none() {
+                    current.headers.note(parts.header, key);
+                }
+                key
+            }
+        };
+        parts.decode_payload(&mut buffer)?;
+        let (claims, details) = Registered::read::<T>(&buffer, &self.expected)?;
+        let exp = self.check(&claims)?;
+        let kid = key.shared_kid();
+        Ok((Arc::new(Token::new(claims, exp, self.issuer.clone(), kid, details)), current.epoch))
+    }
+
+    /// Checks what does not change with time, and returns when the token ends.
+    fn check(&self, claims: &Registered<'_>) -> Result<std::time::Duration, Rejection> {
+        let fault = Rejection::invalid;
+        if self.issuer.as_deref().is_some_and(|issuer| claims.iss.as_deref() != Some(issuer)) {
+            return Err(fault("token_issuer"));
+        }
+        if !self.any_audience && claims.aud != Some(true) {
+            return Err(fault("token_audience"));
+        }
+        // RFC 9449, section 7.2: a token bound to a key is not good by itself.
+        if claims.bound {
+            return Err(fault("token_bound"));
+        }
+        // An ID token speaks to the client about a login, and is no key to an API (RFC 9068, section 5).
+        if claims.of_id_token && !self.typ.id_tokens {
+            return Err(fault("token_is_id_token"));
+        }
+        let all = (1_u64 << self.expected.required.len()) - 1;
+        let is_scoped = self.expected.scope_claim.is_none() || claims.has_scopes();
+        if claims.sub.is_none() || u64::from(claims.required) != all || !is_scoped {
+            return Err(fault("token_claim_missing"));
+        }
+        claims.exp.ok_or(fault("token_claim_missing"))
+    }
+}
+
+impl<T> fmt::Debug for Core<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("expected", &self.expected).finish_non_exhaustive()
+    }
+}

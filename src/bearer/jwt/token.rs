@@ -1,0 +1,188 @@
+//! A token that is verified, and what is asked of it each time it comes.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::claims::Registered;
+use crate::bearer::SCHEME;
+use crate::bearer::denial::{DenyList, TokenFacts};
+use crate::principal::Identity;
+use crate::{Answer, Principal, Rejection, Scopes};
+
+/// What a token says, once its signature and its fixed claims are known to be good.
+pub(crate) struct Token<T> {
+    issuer: Option<Arc<str>>,
+    /// Subject, token id and session id behind each other, in one piece of memory.
+    texts: Box<str>,
+    subject: usize,
+    jti: Option<usize>,
+    sid: Option<usize>,
+    kid: Option<Arc<str>>,
+    scopes: Scopes,
+    exp: Duration,
+    nbf: Option<Duration>,
+    iat: Option<Duration>,
+    details: T,
+}
+
+impl<T> Token<T> {
+    /// Keeps what matters of the claims. The issuer is one that was expected, so it is shared.
+    pub(crate) fn new(
+        mut claims: Registered<'_>,
+        exp: Duration,
+        issuer: Option<Arc<str>>,
+        kid: Option<Arc<str>>,
+        details: T,
+    ) -> Self {
+        let scopes = claims.take_scopes().unwrap_or_default();
+        let issuer = issuer.or_else(|| claims.iss.as_deref().map(Arc::from));
+        let texts = [&claims.sub, &claims.jti, &claims.sid].map(|text| text.as_deref());
+        Self {
+            issuer,
+            texts: texts.iter().flatten().copied().collect::<String>().into_boxed_str(),
+            subject: texts[0].map_or(0, str::len),
+            jti: texts[1].map(str::len),
+            sid: texts[2].map(str::len),
+            kid,
+            scopes,
+            exp,
+            nbf: claims.nbf,
+            iat: claims.iat,
+            details,
+        }
+    }
+
+    fn sub(&self) -> &str {
+        self.texts.get(..self.subject).unwrap_or_default()
+    }
+
+    fn jti(&self) -> Option<&str> {
+        self.texts.get(self.subject..self.subject + self.jti?)
+    }
+
+    fn sid(&self) -> Option<&str> {
+        let start = self.subject + self.jti.unwrap_or_default();
+        self.texts.get(start..start + self.sid?)
+    }
+
+    fn facts(&self) -> TokenFacts<'_> {
+        TokenFacts {
+            issuer: self.issuer.as_deref(),
+            subject: self.sub(),
+            jti: self.jti(),
+            sid: self.sid(),
+            kid: self.kid.as_deref(),
+            issued_at: self.iat.map(|iat| UNIX_EPOCH + iat),
+        }
+    }
+}
+
+impl<T: Any + Send + Sync> Identity for Token<T> {
+    fn subject(&self) -> &str {
+        self.sub()
+    }
+
+    fn scheme(&self) -> &str {
+        SCHEME
+    }
+
+    fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    fn expires_at(&self) -> Option<SystemTime> {
+        Some(UNIX_EPOCH + self.exp)
+    }
+
+    fn credential_id(&self) -> Option<&str> {
+        self.jti()
+    }
+
+    fn details(&self) -> Option<&(dyn Any + Send + Sync)> {
+        Some(&self.details)
+    }
+}
+
+/// What is asked of a token each time it comes, whether it was verified now or before: its times, the user's own
+/// conditions, the deny list.
+pub(crate) struct Conditions<T> {
+    pub(crate) leeway: Duration,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) predicates: Vec<Predicate<T>>,
+    pub(crate) deny_list: Option<Arc<dyn DenyList>>,
+}
+
+pub(crate) type Predicate<T> = Box<dyn Fn(&T) -> bool + Send + Sync>;
+
+impl<T: Any + Send + Sync> Conditions<T> {
+    /// Judges a token at a time.
+    pub(crate) fn judge(&self, token: &Arc<Token<T>>, now: SystemTime) -> Answer<Result<Principal, Rejection>> {
+        // A clock before 1970 is 1970: every token is from the future then, and refused.
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if let Some(reason) = self.fault(token, now) {
+            return Answer::Now(Err(about(token, Rejection::invalid(reason))));
+        }
+        let admitted = |token: &Arc<Token<T>>| Principal::from_identity(Arc::clone(token) as Arc<dyn Identity>, None);
+        let Some(deny_list) = &self.deny_list else { return Answer::Now(Ok(admitted(token))) };
+        let judge = move |denied, token: &Arc<Token<T>>| match denied {
+            Ok(false) => Ok(admitted(token)),
+            Ok(true) => Err(about(token, Rejection::invalid("token_denied"))),
+            Err(error) => Err(Rejection::from(error)),
+        };
+        match deny_list.denies(&token.facts()) {
+            Answer::Now(denied) => Answer::Now(judge(denied, token)),
+            Answer::Later(denied) => {
+                let token = Arc::clone(token);
+                Answer::later(async move { judge(denied.await, &token) })
+            }
+        }
+    }
+
+    /// Returns what is wrong with a token at a time since 1970.
+    fn fault(&self, token: &Token<T>, now: Duration) -> Option<&'static str> {
+        let Self { leeway, max_age, predicates, .. } = self;
+        // RFC 7519, section 4.1.4: on or after which it is not accepted.
+        if now >= token.exp.saturating_add(*leeway) {
+            return Some("token_expired");
+        }
+        let latest = now.saturating_add(*leeway);
+        if token.nbf.is_some_and(|nbf| nbf > latest) {
+            return Some("token_not_yet_valid");
+        }
+        if token.iat.is_some_and(|iat| iat > latest) {
+            return Some("token_from_future");
+        }
+        if let Some(max_age) = max_age {
+            let Some(iat) = token.iat else { return Some("token_claim_missing") };
+            if now > iat.saturating_add(*max_age).saturating_add(*leeway) {
+                return Some("token_too_old");
+            }
+        }
+        (!predicates.iter().all(|predicate| predicate(&token.details))).then_some("token_predicate")
+    }
+}
+
+/// Adds the id of the token, which is known to be the issuer's, for the log.
+fn about<T>(token: &Token<T>, rejection: Rejection) -> Rejection {
+    match token.jti() {
+        Some(jti) => rejection.about(jti),
+        None => rejection,
+    }
+}
+
+impl<T> fmt::Debug for Conditions<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conditions")
+            .field("leeway", &self.leeway)
+            .field("max_age", &self.max_age)
+            .field("predicates", &self.predicates.len())
+            .field("deny_list", &self.deny_list.is_some())
+            .finish()
+    }
+}

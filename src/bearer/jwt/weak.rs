@@ -1,0 +1,65 @@
+//! Keys that are known to be weak: secrets out of documentation, and RSA moduli of a flawed generator.
+
+/// Secrets of 32 bytes and more that stand in documentation, samples and default configurations, so that they are the
+/// first to be tried.
+const KNOWN: [&str; 16] = [
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    "3cfa76ef14937c1c0ea519f8fc057a80fcd04a7420f8e8bcd0a7567c272e007b",
+    "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
+    "a-string-secret-at-least-256-bits-long",
+    "a-valid-string-secret-that-is-at-least-384-bits-long",
+    "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
+    "keyboardcatkeyboardcatkeyboardcat",
+    "mysupersecretkeymysupersecretkey",
+    "reallyreallyreallyreallyverysafe",
+    "super-secret-jwt-token-with-at-least-32-characters-long",
+    "supersecretkeyyoushouldnotcommittogithub",
+    "this is my custom Secret key for authentication",
+    "this_is_a_secret_key_that_should_be_changed",
+    "your-256-bit-secret-your-256-bit-secret",
+    "your-secret-key-change-this-in-production",
+    "your-super-secret-jwt-key-change-this-in-production",
+];
+/// A text that is nothing but a shorter one again and again is as good as the shorter one.
+const PERIOD_MAX: usize = 16;
+
+/// Returns whether everybody can guess a secret.
+pub(crate) fn is_known(secret: &[u8]) -> bool {
+    let repeats = |period: usize| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b);
+    let is_text = secret.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    KNOWN.iter().any(|known| known.as_bytes() == secret) || (is_text && (1..=PERIOD_MAX).any(repeats))
+}
+
+/// Returns whether a modulus bears the mark of the generator behind CVE-2017-15361 (ROCA): modulo every small prime it is
+/// a power of 65537. A modulus of another generator passes all of these by chance once in 10^8 times or less.
+pub(crate) fn is_roca(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
+        109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.iter().all(|prime| {
+        let rest = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let powers = std::iter::successors(Some(1), |power| Some(power * 65537 % prime));
+        powers.take(*prime as usize).any(|power| power == rest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_and_repeated_secrets_are_weak() {
+        let weak = [
+            "a-string-secret-at-least-256-bits-long",
+            "secretsecretsecretsecretsecretsecret",
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        ];
+        for secret in weak {
+            assert!(is_known(secret.as_bytes()), "{secret}");
+        }
+        // Zeros are no text that somebody typed, and stand in test vectors.
+        assert!(!is_known(&[0; 32]));
+        assert!(!is_known(b"N8w!q)Zk3vT#0pL$7sYx^2bR&5mC*9eG"));
+    }
+}

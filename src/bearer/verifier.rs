@@ -1,0 +1,100 @@
+//! What says whether a token is good.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::{Answer, Principal, Rejection};
+
+/// Says whether a bearer token is good, and of whom it speaks. [`Jwt`](crate::Jwt) is one; a verifier of one's own is one
+/// method:
+///
+/// ```
+/// use tower_keep::{Answer, BearerLayer, PresentedToken, Principal, Rejection, TokenForm, TokenVerifier};
+///
+/// struct Sessions;
+///
+/// impl TokenVerifier for Sessions {
+///     fn verify(&self, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {
+///         let token = token.expose().to_owned();
+///         Answer::later(async move {
+///             match look_up(&token).await {
+///                 Some(user) => Ok(Principal::builder(user).scheme("session").build()),
+///                 None => Err(Rejection::invalid("session_unknown")),
+///             }
+///         })
+///     }
+///
+///     fn form(&self) -> TokenForm {
+///         TokenForm::Any
+///     }
+/// }
+/// # async fn look_up(_: &str) -> Option<String> { None }
+///
+/// let layer = BearerLayer::new(Sessions);
+/// ```
+pub trait TokenVerifier: Send + Sync + 'static {
+    /// Verifies a token.
+    ///
+    /// # Errors
+    ///
+    /// The rejection in the answer says whose fault it is: [`Cause::Invalid`](crate::Cause::Invalid) for a bad token,
+    /// whatever is wrong with it; [`Cause::Unavailable`](crate::Cause::Unavailable) where it cannot be known.
+    fn verify(&self, token: &PresentedToken) -> Answer<Result<Principal, Rejection>>;
+
+    /// Returns which tokens the verifier takes where it shares `Authorization: Bearer` with another scheme.
+    fn form(&self) -> TokenForm;
+}
+
+impl<V: TokenVerifier + ?Sized> TokenVerifier for Arc<V> {
+    fn verify(&self, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {
+        (**self).verify(token)
+    }
+
+    fn form(&self) -> TokenForm {
+        (**self).form()
+    }
+}
+
+/// Which tokens a verifier takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum TokenForm {
+    /// Three segments of base64url with dots between them: a signed JWT (RFC 7515, section 7.1).
+    Jwt,
+    /// Whatever no other scheme owns. A layer has one such verifier at most.
+    Any,
+}
+
+/// A token as it came with a request. It is never printed.
+pub struct PresentedToken {
+    // The bytes that the server received, which are shared with it; the token starts behind the authentication scheme.
+    value: HeaderValue,
+    start: usize,
+}
+
+impl PresentedToken {
+    pub(super) const fn new(value: HeaderValue, start: usize) -> Self {
+        Self { value, start }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.value.as_bytes().get(self.start..).unwrap_or_default()
+    }
+
+    /// Returns the token. The name is there to be searched for. A text with other characters than those of a token
+    /// (RFC 6750, section 2.1) is empty, and good for nothing.
+    pub fn expose(&self) -> &str {
+        match std::str::from_utf8(self.as_bytes()) {
+            Ok(text) if crate::token::is_token68(text) => text,
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Debug for PresentedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PresentedToken([redacted])")
+    }
+}
