@@ -18,4 +18,5 @@ mod refusals;
 mod scopes;
 mod secrets;
 mod support;
+mod tokens;
 mod types;

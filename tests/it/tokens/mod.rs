@@ -1,0 +1,4 @@
+//! Bearer tokens.
+
+mod accepted;
+pub mod mint;
