@@ -76,7 +76,11 @@ impl KeyFormat {
     /// Returns whether a text starts as keys of this format do, whatever follows. Such a text is never taken for a
     /// credential of another kind.
     pub fn owns(&self, text: &str) -> bool {
-        text.starts_with(&*self.prefix)
+        self.owns_bytes(text.as_bytes())
+    }
+
+    pub(super) fn owns_bytes(&self, bytes: &[u8]) -> bool {
+        bytes.starts_with(self.prefix.as_bytes())
     }
 
     /// Makes a key.

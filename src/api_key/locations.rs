@@ -103,9 +103,9 @@ impl Locations {
     }
 
     fn take_authorization(&self, head: &mut Parts, rules: &KeyRules) -> Result<Option<PresentedKey>, Rejection> {
-        let owner = |value: &HeaderValue| self.authorization_scheme(value, rules);
         let values = head.headers.get_all(AUTHORIZATION);
-        let Some(scheme) = values.iter().find_map(owner) else { return Ok(None) };
+        let claim = values.iter().find_map(|value| self.claim(value, rules));
+        let Some((scheme, _)) = claim else { return Ok(None) };
         // A second field is malformed, whatever it holds (RFC 9110, section 11.6.2).
         let repeated = values.iter().nth(1).is_some();
         let value = head.headers.remove(AUTHORIZATION);
@@ -120,33 +120,28 @@ impl Locations {
         PresentedKey::new(Text::Field { value, start }, Place::Authorization(scheme)).map(Some)
     }
 
-    /// Returns under which authentication scheme a value is a key, if it is one: everything under `ApiKey`, and under
-    /// `Bearer` what the format owns, or what is left once tokens of three segments are. A key without a scheme in front
-    /// of it is malformed, and is taken out all the same.
-    fn authorization_scheme(&self, value: &HeaderValue, rules: &KeyRules) -> Option<&'static str> {
-        let scheme = token::scheme(value);
-        let is_bare = || value.to_str().is_ok_and(|text| rules.format().owns(text));
-        if scheme.eq_ignore_ascii_case(SCHEME_NAME.as_bytes()) || is_bare() {
-            return Some(SCHEME_NAME);
+    /// Returns under which authentication scheme a value is a key, and how surely, if it is one: everything under `ApiKey`,
+    /// and under `Bearer` what the format owns, or what is left once tokens of three segments are. A key without a scheme
+    /// in front of it is malformed, and is taken out all the same.
+    fn claim(&self, value: &HeaderValue, rules: &KeyRules) -> Option<(&'static str, Ownership)> {
+        let (scheme, bytes) = (token::scheme(value), value.as_bytes());
+        if scheme.eq_ignore_ascii_case(SCHEME_NAME.as_bytes()) || rules.format().owns_bytes(bytes) {
+            return Some((SCHEME_NAME, Ownership::Prefix));
         }
         if !self.bearer || !scheme.eq_ignore_ascii_case(BEARER.as_bytes()) {
             return None;
         }
-        let (_, token) = token::credentials(value)?;
-        let owned = rules.format().owns(token) || (rules.accepts_imported() && !token::is_jws(token));
-        owned.then_some(BEARER)
+        if rules.format().owns_bytes(bytes[scheme.len()..].trim_ascii_start()) {
+            return Some((BEARER, Ownership::Prefix));
+        }
+        let is_foreign = |(_, token): (&str, &str)| !token::is_jws(token.as_bytes());
+        (rules.accepts_imported() && token::credentials(value).is_some_and(is_foreign))
+            .then_some((BEARER, Ownership::CatchAll))
     }
 
     /// Returns how surely a value of `Authorization` is a key.
     pub(super) fn owns(&self, value: &HeaderValue, rules: &KeyRules) -> Ownership {
-        match self.authorization_scheme(value, rules) {
-            None => Ownership::None,
-            Some(BEARER) => match token::credentials(value) {
-                Some((_, token)) if rules.format().owns(token) => Ownership::Prefix,
-                _ => Ownership::CatchAll,
-            },
-            Some(_) => Ownership::Prefix,
-        }
+        self.claim(value, rules).map_or(Ownership::None, |(_, ownership)| ownership)
     }
 
     fn take_cookie(&self, head: &mut Parts, name: &str) -> Result<Option<PresentedKey>, Rejection> {

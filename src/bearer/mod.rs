@@ -20,7 +20,7 @@ pub use jwt::{Algorithm, Jwt, JwtBuilder};
 pub use verifier::{PresentedToken, TokenForm, TokenVerifier};
 
 use crate::auth::{Ownership, Problem};
-use crate::{Admission, Answer, AuthLayer, Cause, Challenge, ConfigError, Principal, Rejection, Scheme, token};
+use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Principal, Rejection, Scheme, token};
 
 /// What [`Principal::scheme`] says.
 const SCHEME: &str = "bearer";
@@ -83,6 +83,11 @@ fn behind_scheme(value: &HeaderValue) -> Option<&[u8]> {
     (ends && scheme.eq_ignore_ascii_case(SCHEME_NAME.as_bytes())).then_some(rest)
 }
 
+/// Returns the token behind the authentication scheme and one space (RFC 6750, section 2.1). More spaces hurt nobody.
+fn token_in(rest: &[u8]) -> Option<&[u8]> {
+    rest.strip_prefix(b" ").map(<[u8]>::trim_ascii_start)
+}
+
 impl Scheme for Bearer {
     type Credential = PresentedToken;
 
@@ -100,12 +105,13 @@ impl Scheme for Bearer {
             return Err(Rejection::malformed("credential_repeated").presented_as(Some(SCHEME_NAME)));
         }
         let Some(value) = value else { return Ok(None) };
-        // RFC 6750, section 2.1: one space, and a token behind it. More spaces hurt nobody.
-        let token = match behind_scheme(&value) {
-            Some([b' ', rest @ ..]) => rest.trim_ascii_start(),
-            _ => &[],
+        let token = behind_scheme(&value).and_then(token_in).unwrap_or_default();
+        // A JWT of other characters is found out where it is decoded.
+        let is_readable = match self.verifier.form() {
+            TokenForm::Jwt => !token.is_empty(),
+            TokenForm::Any => token::is_token68(token),
         };
-        if token.is_empty() {
+        if !is_readable {
             return Err(Rejection::malformed("authorization_malformed").presented_as(Some(SCHEME_NAME)));
         }
         let start = value.len() - token.len();
@@ -114,8 +120,8 @@ impl Scheme for Bearer {
 
     fn verify(&self, token: PresentedToken) -> Answer<Result<Admission, Rejection>> {
         match self.verifier.verify(&token) {
-            Answer::Now(verdict) => Answer::Now(admit(verdict, &token)),
-            Answer::Later(verdict) => Answer::later(async move { admit(verdict.await, &token) }),
+            Answer::Now(verdict) => Answer::Now(admit(verdict)),
+            Answer::Later(verdict) => Answer::later(async move { admit(verdict.await) }),
         }
     }
 
@@ -124,10 +130,10 @@ impl Scheme for Bearer {
     }
 
     fn owns(&self, authorization: &HeaderValue) -> Ownership {
-        match (token::credentials(authorization), self.verifier.form()) {
-            (Some((scheme, _)), _) if !scheme.eq_ignore_ascii_case(SCHEME_NAME) => Ownership::None,
-            (Some((_, token)), TokenForm::Jwt) if token::is_jws(token) => Ownership::Form,
-            (Some(_), TokenForm::Any) => Ownership::CatchAll,
+        let Some(token) = behind_scheme(authorization).and_then(token_in) else { return Ownership::None };
+        match self.verifier.form() {
+            TokenForm::Jwt if token::is_jws(token) => Ownership::Form,
+            TokenForm::Any if token::is_token68(token) => Ownership::CatchAll,
             _ => Ownership::None,
         }
     }
@@ -137,14 +143,10 @@ impl Scheme for Bearer {
     }
 }
 
-/// Says under which authentication scheme the token came. A text with characters that no token has is malformed, which is
-/// only looked for once it is known not to be good.
-fn admit(verdict: Result<Principal, Rejection>, token: &PresentedToken) -> Result<Admission, Rejection> {
+/// Says under which authentication scheme the token came.
+fn admit(verdict: Result<Principal, Rejection>) -> Result<Admission, Rejection> {
     match verdict {
         Ok(principal) => Ok(Admission::new(principal).presented_as(Some(SCHEME_NAME))),
-        Err(rejection) if rejection.cause() == Cause::Invalid && token.expose().is_empty() => {
-            Err(Rejection::malformed("authorization_malformed").presented_as(Some(SCHEME_NAME)))
-        }
         Err(rejection) => Err(rejection.presented_as(Some(SCHEME_NAME))),
     }
 }
@@ -183,8 +185,9 @@ impl<T: Any> Claims<T> {
     ///
     /// # Errors
     ///
-    /// [`Cause::Missing`] for nobody, behind an optional layer; [`Cause::Forbidden`] for a principal that came without a
-    /// token, by an API key, say; [`Cause::Misconfigured`] if the claims are of another type, or there is no layer.
+    /// [`Cause::Missing`](crate::Cause::Missing) for nobody, behind an optional layer;
+    /// [`Cause::Forbidden`](crate::Cause::Forbidden) for a principal that came without a token, by an API key, say;
+    /// [`Cause::Misconfigured`](crate::Cause::Misconfigured) if the claims are of another type, or there is no layer.
     pub fn of(extensions: &http::Extensions) -> Result<&T, Rejection> {
         let principal = Principal::of(extensions)?;
         match principal.details::<T>() {

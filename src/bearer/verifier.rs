@@ -87,7 +87,7 @@ impl PresentedToken {
     /// (RFC 6750, section 2.1) is empty, and good for nothing.
     pub fn expose(&self) -> &str {
         match std::str::from_utf8(self.as_bytes()) {
-            Ok(text) if crate::token::is_token68(text) => text,
+            Ok(text) if crate::token::is_token68(self.as_bytes()) => text,
             _ => "",
         }
     }

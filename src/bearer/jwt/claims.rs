@@ -47,6 +47,7 @@ pub(crate) struct Registered<'a> {
     pub(crate) of_id_token: bool,
     /// Which of the required claims are there, by their place in the list.
     pub(crate) required: u32,
+    required_seen: u32,
     seen: u32,
     fault: Option<&'static str>,
 }
@@ -135,12 +136,11 @@ impl<'a> Registered<'a> {
     fn try_note(&mut self, interest: Interest, value: &'a str, expected: &Expected) -> Result<(), &'static str> {
         const REPEATED: &str = "token_claim_repeated";
         if let Some(place) = interest.required {
-            if self.required & 1 << place != 0 {
+            if self.required_seen & 1 << place != 0 {
                 return Err(REPEATED);
             }
-            if value != "null" {
-                self.required |= 1 << place;
-            }
+            self.required_seen |= 1 << place;
+            self.required |= u32::from(value != "null") << place;
         }
         let Some(claim) = interest.claim else { return Ok(()) };
         let bit = 1 << claim as u32;
@@ -177,14 +177,14 @@ fn text(value: &str) -> Result<Cow<'_, str>, &'static str> {
 }
 
 /// Reads a `NumericDate` (RFC 7519, section 2): seconds, perhaps with a fraction. What lies before 1970 is 1970, and what
-/// lies after the year 30,000 is then.
+/// lies after the year 9999 is its end.
 fn numeric_date(value: &str) -> Result<Duration, &'static str> {
-    const END: f64 = 1e12;
+    const END: u64 = 253_402_300_799;
     if let Ok(seconds) = from_str::<u64>(value) {
-        return Ok(Duration::from_secs(seconds.min(END as u64)));
+        return Ok(Duration::from_secs(seconds.min(END)));
     }
     let seconds: f64 = from_str(value).map_err(|_| WRONG_TYPE)?;
-    Ok(Duration::from_secs_f64(seconds.clamp(0.0, END)))
+    Ok(Duration::from_secs_f64(seconds.clamp(0.0, END as f64)))
 }
 
 /// Reads `aud`, a string or an array of strings (RFC 7519, section 4.1.3), and returns whether it names one of some.

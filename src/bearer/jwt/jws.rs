@@ -21,6 +21,9 @@ const SIGNATURE_MAX: usize = 1026;
 /// Headers of more members are refused, so that looking for repeated names stays cheap.
 const MEMBERS_MAX: usize = 32;
 
+pub(crate) const SEGMENTS: &str = "token_segments";
+pub(crate) const ENCODING: &str = "token_encoding";
+
 /// The segments of a token.
 pub(crate) struct Parts<'a> {
     pub(crate) header: &'a [u8],
@@ -32,7 +35,7 @@ pub(crate) struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Splits a token, which has three segments and neither more nor less: four or five are an encrypted one.
     pub(crate) fn split(token: &'a [u8]) -> Result<Self, Rejection> {
-        let wrong = || Rejection::invalid("token_segments");
+        let wrong = || Rejection::invalid(SEGMENTS);
         let first = memchr(b'.', token).ok_or_else(wrong)?;
         let (header, rest) = (&token[..first], &token[first + 1..]);
         let second = memchr(b'.', rest).ok_or_else(wrong)?;
@@ -114,7 +117,7 @@ fn decode(segment: &[u8], buffer: &mut Vec<u8>) -> Result<(), Rejection> {
 }
 
 fn encoding<E>(_: E) -> Rejection {
-    Rejection::invalid("token_encoding")
+    Rejection::invalid(ENCODING)
 }
 
 /// A header as it is written.

@@ -49,6 +49,7 @@ pub use builder::JwtBuilder;
 
 use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
+use crate::token::is_token68;
 use crate::{Answer, Clock, ConfigError, Principal, Rejection};
 use claims::{Expected, Registered};
 use token::{Conditions, Token};
@@ -234,6 +235,10 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
         }
         let (read, epoch) = match self.read(token, keys) {
             Ok(read) => read,
+            // RFC 6750, section 3.1: what has characters that no token has is a malformed request.
+            Err(rejection) if matches!(rejection.reason(), jws::SEGMENTS | jws::ENCODING) && !is_token68(token) => {
+                return Answer::Now(Err(Rejection::malformed("authorization_malformed")));
+            }
             Err(rejection) => return Answer::Now(Err(rejection)),
         };
         match conditions.judge(&read, now) {
