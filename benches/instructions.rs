@@ -1,84 +1,162 @@
-//! The part of a program that `tests/counts.rs` counts the instructions of, under callgrind.
+//! Counts the instructions that something takes on the processor at hand. `tests/counts.rs` asks it to.
 //!
-//! `instructions <case> <keys> <times>` makes a store with so many keys, and then does what the case says so many times
-//! inside of [`measured_part`], the only function that is counted:
+//! `instructions <case> <keys>` makes a store with so many keys, does what the case says some times, and prints how many
+//! instructions it takes to do it once. It does so by running itself, one instruction after the other, on Linux only.
+//!
+//! `instructions <case> <keys> <times>` does it so many times and counts nothing. All that would be counted happens inside
+//! of [`measured_part`], for a look at where the instructions go:
 //!
 //! ```text
-//! valgrind --tool=callgrind --toggle-collect='*measured_part*' target/release/deps/instructions-… find 1000000 2000
+//! valgrind --tool=callgrind --toggle-collect='*measured_part*' target/release/deps/instructions-… junk 1000 500
 //! ```
-//!
-//! valgrind has no SHA instructions, so what hashes costs several times what it costs on a processor that has them.
 
 #[allow(clippy::expect_used, reason = "a benchmark may stop")]
 mod support;
+
+#[allow(clippy::expect_used, reason = "a benchmark may stop")]
+#[path = "support/steps.rs"]
+mod steps;
 
 use std::hint::black_box;
 use std::process::ExitCode;
 
 use axum::Router;
 use axum::routing::post;
-use http::{Method, Request};
-use tower::Service;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request};
 use tower::layer::layer_fn;
-use tower_keep::{ApiKeyLayer, KeyId, KeyStore, Lookup, MemoryStore, NewKey};
+use tower::{Layer, Service};
+use tower_keep::{
+    Admission, Answer, ApiKeyLayer, AuthLayer, Challenge, KeyId, KeyStore, Lookup, MemoryStore, NewKey, Principal,
+    Rejection, Scheme,
+};
 
-use support::{Body, Hello, Marking, drive, filled, guarded, id, mistyped, request, scattered};
+use support::{Body, Hello, Marking, drive, filled, guarded, id, light_request, mistyped, scattered};
 
-const CASES: &str = "find, find-nothing, bare, marking, admitted, missing, junk, checksum, unknown, mismatch, axum-bare, axum-marking, axum-admitted";
+const CASES: &str = "find, find-nothing, bare, marking, admitted, missing, junk, checksum, unknown, mismatch, \
+                     pipeline-admitted, pipeline-missing, pipeline-junk, axum-bare, axum-marking, axum-admitted";
+
+/// How many look-ups are counted as one: each finds another key, at a cost of its own.
+const LOOKUPS: u64 = 100;
+
+/// How often a case is counted. The median is printed: a clock that is read while the kernel sets it is read twice.
+const ROUNDS: u64 = 9;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let Some((case, keys, times)) = read(&arguments) else {
-        println!("usage: instructions <case> <keys> <times>, under callgrind; the cases are {CASES}");
-        return if arguments.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    };
-    let store = filled(keys);
-    match case {
-        "find" => find(&store, times, |number| id(scattered(number) % keys)),
-        "find-nothing" => find(&store, times, |number| id(keys + scattered(number) % keys)),
-        _ => send(case, &store, times),
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match read(&arguments) {
+        Some((case, keys, "")) => return count(case, keys),
+        Some((case, keys, "counted")) if steps::allow() => run(case, keys, &Run { times: ROUNDS, marked: true }),
+        Some((case, keys, times)) if times != "counted" => {
+            run(case, keys, &Run { times: times.parse().unwrap_or(1), marked: false });
+        }
+        Some(_) => return ExitCode::FAILURE,
+        None => {
+            println!("usage: instructions <case> <keys> [<times>]; the cases are {CASES}");
+            return if arguments.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
     }
     ExitCode::SUCCESS
 }
 
-fn read(arguments: &[String]) -> Option<(&str, u64, u64)> {
-    let [case, keys, times] = arguments else { return None };
-    let known = CASES.split(", ").any(|known| known == case);
-    known.then_some((case.as_str(), keys.parse().ok()?, times.parse().ok()?))
+fn read<'a>(arguments: &[&'a str]) -> Option<(&'a str, u64, &'a str)> {
+    let [case, keys, rest @ ..] = arguments else { return None };
+    let known = CASES.split(", ").any(|known| known == *case) && rest.len() <= 1;
+    known.then_some((case, keys.parse().ok()?, rest.first().copied().unwrap_or_default()))
 }
 
-fn find(store: &MemoryStore, times: u64, id: impl Fn(u64) -> KeyId) {
-    let lookups: Vec<_> = (0..times).map(|number| Lookup::Id(id(number))).collect();
+/// Prints the instructions of what a case does once.
+fn count(case: &str, keys: u64) -> ExitCode {
+    let counts = match steps::count(&[case, &keys.to_string(), "counted"]) {
+        Ok(counts) => counts,
+        Err(error) => {
+            eprintln!("nothing can be counted here: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // The first count is of nothing at all, which is in the others, too.
+    let [nothing, counts @ ..] = &counts[..] else { return ExitCode::FAILURE };
+    let mut counts: Vec<_> = counts.iter().map(|count| count - nothing).collect();
+    counts.sort_unstable();
+    let each = if case.starts_with("find") { LOOKUPS } else { 1 };
+    println!("{}", counts[counts.len() / 2] / each);
+    ExitCode::SUCCESS
+}
+
+/// How a case is run.
+struct Run {
+    times: u64,
+    marked: bool,
+}
+
+impl Run {
+    fn measure(&self, work: &mut dyn FnMut()) {
+        if self.marked {
+            steps::mark();
+        }
+        measured_part(work);
+        if self.marked {
+            steps::mark();
+        }
+    }
+}
+
+/// What is counted.
+#[inline(never)]
+fn measured_part(work: &mut dyn FnMut()) {
+    work();
+}
+
+fn run(case: &str, keys: u64, run: &Run) {
+    let store = filled(keys);
+    run.measure(&mut || ());
+    match case {
+        "find" => find(&store, run, |number| id(scattered(number) % keys)),
+        "find-nothing" => find(&store, run, |number| id(keys + scattered(number) % keys)),
+        _ => send(case, &store, run),
+    }
+}
+
+fn find(store: &MemoryStore, run: &Run, id: impl Fn(u64) -> KeyId) {
+    let lookups: Vec<_> = (0..LOOKUPS * run.times).map(|number| Lookup::Id(id(number))).collect();
     // The first look-up of a thread costs more than the others.
     drop(store.find(&lookups[0]));
-    measured_part(&mut || {
-        for lookup in &lookups {
-            let _ = black_box(store.find(lookup));
-        }
-    });
+    for lookups in lookups.chunks_exact(LOOKUPS as usize) {
+        run.measure(&mut || {
+            for lookup in lookups {
+                let _ = black_box(store.find(lookup));
+            }
+        });
+    }
 }
 
-fn send(case: &str, store: &MemoryStore, times: u64) {
+fn send(case: &str, store: &MemoryStore, run: &Run) {
     let issued = store.issue(NewKey::for_owner("billing")).ok();
     let key = issued.as_ref().map(|issued| issued.key().expose().to_owned()).unwrap_or_default();
     let unknown = store.rules().format().generate().map(|key| key.expose().to_owned()).unwrap_or_default();
     let mismatch = issued.as_ref().and_then(|issued| store.rules().reissue(issued.id()).ok());
     let credential = match case {
-        "missing" => None,
+        "missing" | "pipeline-missing" => None,
         "junk" => Some("not-a-key".to_owned()),
         "checksum" => Some(mistyped(&key)),
         "unknown" => Some(unknown),
         "mismatch" => mismatch.map(|(key, _)| key.expose().to_owned()),
+        "pipeline-junk" => Some("Bearer not-a-token".to_owned()),
+        "pipeline-admitted" => Some("Bearer good".to_owned()),
         _ => Some(key),
     };
-    let credential = credential.as_deref().map(|credential| ("x-api-key", credential));
+    let field = if case.starts_with("pipeline") { "authorization" } else { "x-api-key" };
+    let credential = credential.as_deref().map(|credential| (field, credential));
     match case {
-        "bare" => send_all::<Body, _>(Hello, credential, times),
-        "marking" => send_all::<Body, _>(Marking(Hello), credential, times),
-        "axum-bare" => send_to(router(), credential, times),
-        "axum-marking" => send_to(router().layer(layer_fn(Marking)), credential, times),
-        "axum-admitted" => send_to(router().layer(ApiKeyLayer::new(store.clone())), credential, times),
-        _ => send_all::<Body, _>(guarded(store), credential, times),
+        "bare" => send_all::<Body, _>(Hello, credential, run),
+        "marking" => send_all::<Body, _>(Marking(Hello), credential, run),
+        "axum-bare" => send_to(router(), credential, run),
+        "axum-marking" => send_to(router().layer(layer_fn(Marking)), credential, run),
+        "axum-admitted" => send_to(router().layer(ApiKeyLayer::new(store.clone())), credential, run),
+        _ if case.starts_with("pipeline") => send_all::<Body, _>(Least::layer().layer(Hello), credential, run),
+        _ => send_all::<Body, _>(guarded(store), credential, run),
     }
 }
 
@@ -86,28 +164,60 @@ fn router() -> Router {
     Router::new().route("/orders/{id}", post(|| async {}))
 }
 
-fn send_to(router: Router, credential: Option<(&'static str, &str)>, times: u64) {
+fn send_to(router: Router, credential: Option<(&'static str, &str)>, run: &Run) {
     // As `axum::serve` does; layers are put around handlers for each request again otherwise.
-    send_all::<axum::body::Body, _>(router.with_state(()), credential, times);
+    send_all::<axum::body::Body, _>(router.with_state(()), credential, run);
 }
 
-fn send_all<B, S>(mut service: S, credential: Option<(&'static str, &str)>, times: u64)
+fn send_all<B, S>(mut service: S, credential: Option<(&'static str, &str)>, run: &Run)
 where
     B: Default,
     S: Service<Request<B>>,
 {
-    let mut requests: Vec<_> = (0..=times).map(|_| request(Method::POST, credential)).collect();
-    // The first request of a thread costs more than the others.
-    drop(requests.pop().map(|request| drive(&mut service, request)));
-    measured_part(&mut || {
-        for request in requests.drain(..) {
-            black_box(drive(&mut service, request));
-        }
-    });
+    // What happens once for a thread or a process happens here.
+    for _ in 0..10 {
+        drive(&mut service, light_request(Method::POST, credential));
+    }
+    for _ in 0..run.times {
+        let mut request = Some(light_request(Method::POST, credential));
+        run.measure(&mut || {
+            black_box(request.take().map(|request| drive(&mut service, request)));
+        });
+    }
 }
 
-/// What is counted.
-#[inline(never)]
-fn measured_part(work: &mut dyn FnMut()) {
-    work();
+/// The least that a scheme can do, so that what is counted is the pipeline around it: it reads `Authorization: Bearer`,
+/// and knows one token.
+#[derive(Debug)]
+struct Least {
+    principal: Principal,
+}
+
+impl Least {
+    fn layer() -> AuthLayer<Self> {
+        AuthLayer::over(Self { principal: Principal::builder("billing").build() })
+    }
+}
+
+impl Scheme for Least {
+    type Credential = HeaderValue;
+
+    fn take(&self, head: &mut Parts) -> Result<Option<HeaderValue>, Rejection> {
+        let Some(value) = head.headers.get(AUTHORIZATION) else { return Ok(None) };
+        match value.as_bytes().starts_with(b"Bearer ") {
+            true => Ok(head.headers.remove(AUTHORIZATION)),
+            false => Ok(None),
+        }
+    }
+
+    fn verify(&self, token: HeaderValue) -> Answer<Result<Admission, Rejection>> {
+        Answer::Now(match token == "Bearer good" {
+            true => Ok(Admission::new(self.principal.clone()).presented_as(Some("Bearer"))),
+            false => Err(Rejection::invalid("token_unknown").presented_as(Some("Bearer"))),
+        })
+    }
+
+    fn challenges(&self) -> Vec<Challenge> {
+        vec![Challenge::new("Bearer").with("realm", "api")]
+    }
 }

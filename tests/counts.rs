@@ -200,32 +200,40 @@ fn resident_bytes() -> Option<f64> {
 }
 
 #[test]
-fn finding_a_key_costs_the_same_among_a_thousand_and_a_million() {
+fn instructions_are_few_and_do_not_grow_with_the_keys() {
     const MOST: f64 = 1.5;
-    if !has_valgrind() {
-        assert!(std::env::var_os("CI").is_none(), "this needs valgrind");
-        println!("skipped: there is no valgrind");
+    let program = instructions_program();
+    if instructions(&program, "bare", 1_000).is_none() {
+        assert!(std::env::var_os("CI").is_none(), "this needs a system that lets a program trace another one");
+        println!("skipped: no program may be traced here");
         return;
     }
-    let program = instructions_program();
-    let count = |case: &str, keys: u64, times: u64| {
-        let count = instructions(&program, case, keys, times);
-        println!("{case}, {keys} keys: {count:.0} instructions");
+    let count = |case: &str, keys: u64| {
+        let count = instructions(&program, case, keys).expect("what could be counted before can be counted");
+        println!("{case}, {keys} keys: {count} instructions");
         count
     };
 
-    let (few, many) = (count("find", 1_000, 2_000), count("find", 1_000_000, 2_000));
-    count("find-nothing", 1_000, 2_000);
+    let (few, many) = (count("find", 1_000), count("find", 1_000_000));
     for case in PRINTED {
-        count(case, 1_000, 500);
+        count(case, 1_000);
     }
+    let limited = LIMITED.map(|(case, most)| (case, count(case, 1_000), most));
 
-    println!("a million to a thousand: {:.3}", many / few);
-    assert!(many / few <= MOST, "{many:.0} instructions among 10^6 keys, {few:.0} among 10^3");
+    let ratio = many as f64 / few as f64;
+    println!("a million to a thousand: {ratio:.3}");
+    assert!(ratio <= MOST, "{many} instructions among 10^6 keys, {few} among 10^3");
+    for (case, count, most) in limited {
+        // Another processor has other instructions.
+        if cfg!(target_arch = "x86_64") {
+            assert!(count <= most, "{case}: {count} instructions, {most} at most");
+        }
+    }
 }
 
-/// Cases whose counts are good to know. Part of them is hashing, which valgrind makes dearer than it is.
-const PRINTED: [&str; 11] = [
+/// Cases whose counts are good to know.
+const PRINTED: [&str; 12] = [
+    "find-nothing",
     "bare",
     "marking",
     "admitted",
@@ -239,9 +247,8 @@ const PRINTED: [&str; 11] = [
     "axum-admitted",
 ];
 
-fn has_valgrind() -> bool {
-    Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success())
-}
+/// What the pipeline takes with a scheme that has next to nothing to do, from the request to the end of the response.
+const LIMITED: [(&str, u64); 3] = [("pipeline-admitted", 3_400), ("pipeline-missing", 3_200), ("pipeline-junk", 3_800)];
 
 /// Builds the program whose instructions are counted, with optimisations.
 fn instructions_program() -> PathBuf {
@@ -259,18 +266,14 @@ fn instructions_program() -> PathBuf {
     PathBuf::from(path)
 }
 
-/// Returns the instructions of what a case does once.
-fn instructions(program: &Path, case: &str, keys: u64, times: u64) -> f64 {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--toggle-collect=*measured_part*", "--callgrind-out-file=/dev/null"])
-        .arg(program)
-        .args([case, &keys.to_string(), &times.to_string()])
-        .output()
-        .expect("valgrind can be started");
-    let report = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{report}");
-    let collected = report.split_once("Collected : ").and_then(|(_, rest)| rest.split_whitespace().next());
-    let collected: f64 = collected.and_then(|count| count.parse().ok()).expect("callgrind says what it collected");
-    assert!(collected > 0.0, "callgrind found nothing to count");
-    collected / times as f64
+/// Returns the instructions of what a case does once, or nothing where they cannot be counted.
+fn instructions(program: &Path, case: &str, keys: u64) -> Option<u64> {
+    let output = Command::new(program).args([case, &keys.to_string()]).output().expect("the program can be started");
+    if !output.status.success() {
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    let count = String::from_utf8_lossy(&output.stdout).trim().parse().expect("the program prints a number");
+    assert_ne!(count, 0, "there was nothing to count");
+    Some(count)
 }

@@ -82,24 +82,40 @@ pub(crate) fn drive<B, S: Service<Request<B>>>(service: &mut S, request: Request
     }
 }
 
+/// The header fields that every request has.
+const FIELDS: [(&str, &str); 7] = [
+    ("host", "api.example.com"),
+    ("user-agent", "example-client/1.0"),
+    ("accept", "application/json"),
+    ("accept-encoding", "gzip, br"),
+    ("content-type", "application/json"),
+    ("content-length", "0"),
+    ("x-request-id", "6f1c2f0e-7c5c-4a43-9d5c-3a0f6f3f5c11"),
+];
+
 /// Makes a request as servers do: seven header fields and one with the credential, all of them parts of one buffer.
 pub(crate) fn request<B: Default>(method: Method, credential: Option<(&'static str, &str)>) -> Request<B> {
-    let fields = [
-        ("host", "api.example.com"),
-        ("user-agent", "example-client/1.0"),
-        ("accept", "application/json"),
-        ("accept-encoding", "gzip, br"),
-        ("content-type", "application/json"),
-        ("content-length", "0"),
-        ("x-request-id", "6f1c2f0e-7c5c-4a43-9d5c-3a0f6f3f5c11"),
-    ];
-    let fields = || fields.into_iter().chain(credential);
+    let fields = || FIELDS.into_iter().chain(credential);
     let mut buffer = Bytes::from(fields().map(|(_, value)| value).collect::<String>());
+    let values = fields().map(|(name, value)| {
+        let value = HeaderValue::from_maybe_shared(buffer.split_to(value.len())).expect("the value is printable");
+        (name, value)
+    });
+    request_with(method, values)
+}
+
+/// Makes a request whose seven header fields cost next to nothing to drop, so that counts are those of the layers.
+pub(crate) fn light_request<B: Default>(method: Method, credential: Option<(&'static str, &str)>) -> Request<B> {
+    let fields = FIELDS.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value)));
+    let credential = credential.map(|(name, value)| (name, value.parse().expect("the value is printable")));
+    request_with(method, fields.chain(credential))
+}
+
+fn request_with<B: Default>(method: Method, fields: impl Iterator<Item = (&'static str, HeaderValue)>) -> Request<B> {
     let mut request = Request::new(B::default());
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from_static("/orders/17?expand=lines");
-    for (name, value) in fields() {
-        let value = HeaderValue::from_maybe_shared(buffer.split_to(value.len())).expect("the value is printable");
+    for (name, value) in fields {
         request.headers_mut().insert(HeaderName::from_static(name), value);
     }
     request
