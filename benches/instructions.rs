@@ -17,6 +17,10 @@ mod support;
 #[path = "support/steps.rs"]
 mod steps;
 
+#[allow(clippy::expect_used, reason = "a benchmark may stop")]
+#[path = "support/tokens.rs"]
+mod tokens;
+
 use std::hint::black_box;
 use std::process::ExitCode;
 
@@ -28,14 +32,20 @@ use http::{HeaderValue, Method, Request};
 use tower::layer::layer_fn;
 use tower::{Layer, Service};
 use tower_keep::{
-    Admission, Answer, ApiKeyLayer, AuthLayer, Challenge, KeyId, KeyStore, Lookup, MemoryStore, NewKey, Principal,
-    Rejection, Scheme,
+    Admission, Algorithm, Answer, ApiKeyLayer, AuthLayer, BearerLayer, Challenge, KeyId, KeyStore, Lookup, MemoryStore,
+    NewKey, Principal, Rejection, Scheme,
 };
+
+use tokens::{MEASURED, Sample};
 
 use support::{Body, Hello, Marking, drive, filled, guarded, id, light_request, mistyped, scattered};
 
 const CASES: &str = "find, find-nothing, bare, marking, admitted, missing, junk, checksum, unknown, mismatch, \
-                     pipeline-admitted, pipeline-missing, pipeline-junk, axum-bare, axum-marking, axum-admitted";
+                     pipeline-admitted, pipeline-missing, pipeline-junk, axum-bare, axum-marking, axum-admitted, \
+                     token-missing, token-malformed, token-unknown-kid, token-marking, \
+                     HS256-alone, HS256-verified, HS256-remembered, ES256-alone, ES256-verified, ES256-remembered, \
+                     RS256-alone, RS256-verified, RS256-remembered, EdDSA-alone, EdDSA-verified, EdDSA-remembered, \
+                     ES256-either";
 
 /// How many look-ups are counted as one: each finds another key, at a cost of its own.
 const LOOKUPS: u64 = 100;
@@ -114,8 +124,52 @@ fn run(case: &str, keys: u64, run: &Run) {
     run.measure(&mut || ());
     match case {
         "find" => find(&store, run, |number| id(scattered(number) % keys)),
+        _ if case.starts_with("token") => {
+            let sample = Sample::new(Algorithm::HS256);
+            let unknown = sample.of_unknown_key();
+            let token = match case {
+                "token-missing" => None,
+                "token-malformed" => Some("not-a-token"),
+                "token-unknown-kid" => Some(unknown.as_str()),
+                _ => Some(sample.token.as_str()),
+            };
+            let value = token.map(|token| format!("Bearer {token}"));
+            let credential = value.as_deref().map(|value| ("authorization", value));
+            match case {
+                "token-marking" => send_all::<Body, _>(Marking(Hello), credential, run),
+                _ => send_all::<Body, _>(sample.guarded(true), credential, run),
+            }
+        }
+        _ if measured(case).is_some() => token(case, &store, run),
         "find-nothing" => find(&store, run, |number| id(keys + scattered(number) % keys)),
         _ => send(case, &store, run),
+    }
+}
+
+/// Reads the name of a case that takes an algorithm.
+fn measured(case: &str) -> Option<(Algorithm, &str)> {
+    let (name, how) = case.split_once('-')?;
+    Some((MEASURED.into_iter().find(|algorithm| algorithm.name() == name)?, how))
+}
+
+fn token(case: &str, store: &MemoryStore, run: &Run) {
+    let Some((algorithm, how)) = measured(case) else { return };
+    let sample = Sample::new(algorithm);
+    let value = format!("Bearer {}", sample.token);
+    let credential = Some(("authorization", value.as_str()));
+    match how {
+        "alone" => {
+            for _ in 0..run.times {
+                run.measure(&mut || assert!(black_box(sample.verify_alone())));
+            }
+        }
+        "verified" => send_all::<Body, _>(sample.guarded(false), credential, run),
+        "either" => {
+            let tokens = BearerLayer::new(sample.verifier().build().expect("the settings are complete"));
+            let service = ApiKeyLayer::new(store.clone()).or(tokens).layer(Hello);
+            send_all::<Body, _>(service, credential, run);
+        }
+        _ => send_all::<Body, _>(sample.guarded(true), credential, run),
     }
 }
 

@@ -99,7 +99,12 @@ impl TryFrom<&str> for Scopes {
 
     /// Reads a space-separated list, as in the `scope` parameter of OAuth 2.0.
     fn try_from(list: &str) -> Result<Self, ConfigError> {
-        Self::new(list.split(' ').filter(|scope| !scope.is_empty()))
+        let are_in_order = || list.split(' ').zip(list.split(' ').skip(1)).all(|(scope, next)| scope < next);
+        match list.split(' ').all(is_token) && are_in_order() {
+            // Most lists are written as they are kept.
+            true => Ok(Self(Some(Arc::from(list)))),
+            false => Self::new(list.split(' ').filter(|scope| !scope.is_empty())),
+        }
     }
 }
 

@@ -78,9 +78,11 @@ impl Bearer {
 /// Returns what follows the authentication scheme, if it is `Bearer`.
 fn behind_scheme(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, rest) = value.as_bytes().split_at_checked(SCHEME_NAME.len())?;
+    // Most callers write it so; the others are right, too (RFC 9110, section 11.1).
+    let is_bearer = scheme == SCHEME_NAME.as_bytes() || scheme.eq_ignore_ascii_case(SCHEME_NAME.as_bytes());
     // What may stand in the name of a scheme would make it another one: `BearerX`.
-    let ends = rest.first().is_none_or(|byte| !token::is_tchar(byte));
-    (ends && scheme.eq_ignore_ascii_case(SCHEME_NAME.as_bytes())).then_some(rest)
+    let ends = rest.first().is_none_or(|byte| *byte == b' ' || !token::is_tchar(byte));
+    (is_bearer && ends).then_some(rest)
 }
 
 /// Returns the token behind the authentication scheme and one space (RFC 6750, section 2.1). More spaces hurt nobody.
@@ -92,14 +94,12 @@ impl Scheme for Bearer {
     type Credential = PresentedToken;
 
     fn take(&self, head: &mut Parts) -> Result<Option<PresentedToken>, Rejection> {
-        let mut values = head.headers.get_all(AUTHORIZATION).iter();
-        let (Some(first), second) = (values.next(), values.next()) else { return Ok(None) };
-        let is_ours = |value: &HeaderValue| behind_scheme(value).is_some();
-        if !is_ours(first) && !second.into_iter().chain(values).any(is_ours) {
+        let values = head.headers.get_all(AUTHORIZATION);
+        if !values.iter().any(|value| behind_scheme(value).is_some()) {
             return Ok(None);
         }
         // A second field is malformed, whatever it holds (RFC 9110, section 11.6.2).
-        let repeated = second.is_some();
+        let repeated = values.iter().nth(1).is_some();
         let value = head.headers.remove(AUTHORIZATION);
         if repeated {
             return Err(Rejection::malformed("credential_repeated").presented_as(Some(SCHEME_NAME)));

@@ -27,7 +27,7 @@ const TAIL: usize = 32;
 /// Tokens that were verified before, and what they say.
 pub(crate) struct VerifiedTokens<V> {
     slots: Box<[Slot<V>]>,
-    seed: RandomState,
+    seed: [u64; 8],
     digests: bool,
 }
 
@@ -53,7 +53,7 @@ impl<V: Clone> VerifiedTokens<V> {
     pub(crate) fn new(capacity: usize, digests: bool) -> Self {
         let groups = capacity.div_ceil(GROUP).next_power_of_two();
         let slots = (0..groups * GROUP).map(|_| RwLock::new(None)).collect();
-        Self { slots, seed: RandomState::new(), digests }
+        Self { slots, seed: seed(), digests }
     }
 
     /// Finds a token that was verified with the current keys.
@@ -110,9 +110,26 @@ impl<V: Clone> VerifiedTokens<V> {
         &self.slots[start..start + GROUP]
     }
 
+    /// Hashes the end of a token: products of pairs of its words, each under a secret word of its own (the hash NH), folded.
+    /// It spreads tokens over the slots, and lets nobody choose tokens that share one; whether a token is the one, the
+    /// comparison says.
     fn hash(&self, token: &[u8]) -> u64 {
-        self.seed.hash_one(&token[token.len().saturating_sub(TAIL)..])
+        let mut tail = [0; TAIL];
+        let end = &token[token.len().saturating_sub(TAIL)..];
+        tail[..end.len()].copy_from_slice(end);
+        let mut sum = u128::from(self.seed[4]) * (token.len() as u128 | 1);
+        for (pair, secrets) in tail.chunks_exact(16).zip(self.seed.chunks_exact(2)) {
+            let [a, b] = [&pair[..8], &pair[8..]].map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
+            sum = sum.wrapping_add(u128::from(a.wrapping_add(secrets[0])) * u128::from(b.wrapping_add(secrets[1])));
+        }
+        (sum as u64 ^ (sum >> 64) as u64).wrapping_mul(self.seed[5] | 1)
     }
+}
+
+/// Draws secret words. The standard library seeds its hash maps with such randomness and asks for no error to be handled.
+fn seed() -> [u64; 8] {
+    let random = RandomState::new();
+    std::array::from_fn(|place| random.hash_one(place))
 }
 
 impl<V> fmt::Debug for VerifiedTokens<V> {

@@ -5,13 +5,14 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess,
-    Visitor,
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess,
+    SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::error::Category;
@@ -45,9 +46,10 @@ pub(crate) struct Registered<'a> {
     scp: Option<Scopes>,
     pub(crate) bound: bool,
     pub(crate) of_id_token: bool,
-    /// Which of the required claims are there, by their place in the list.
-    pub(crate) required: u32,
-    required_seen: u32,
+    /// Which of the required claims were met, by their place in the list.
+    required: u32,
+    /// Which of them are null.
+    null: u32,
     seen: u32,
     fault: Option<&'static str>,
 }
@@ -105,17 +107,19 @@ impl Expected {
 impl<'a> Registered<'a> {
     /// Reads the claims of a token whose signature is good.
     pub(crate) fn read<T: DeserializeOwned + Any>(json: &'a [u8], expected: &Expected) -> Result<(Self, T), Rejection> {
+        // RFC 7519, section 7.2, step 10: the claims are UTF-8. Looked at as a whole, this costs next to nothing.
+        let json = std::str::from_utf8(json).map_err(|_| Rejection::invalid(UNREADABLE))?;
         let mut registered = Self::default();
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let mut deserializer = serde_json::Deserializer::from_str(json);
         let pass = Pass { registered: &mut registered, expected, details: PhantomData };
         let read = deserializer.deserialize_map(pass).and_then(|details| deserializer.end().map(|()| details));
         match read {
             Ok(details) => Ok((registered, details)),
             // What the parser says may quote the token, so only its kind is told.
-            Err(error) => Err(Rejection::invalid(registered.fault.unwrap_or(match error.classify() {
-                Category::Data => MISFIT,
-                _ => "token_claims",
-            }))),
+            Err(error) => Err(Rejection::invalid(match error.classify() {
+                Category::Data => registered.fault.unwrap_or(MISFIT),
+                _ => UNREADABLE,
+            })),
         }
     }
 
@@ -124,44 +128,54 @@ impl<'a> Registered<'a> {
         self.scopes.is_some() || self.scp.is_some()
     }
 
+    /// Returns whether all of so many required claims are there.
+    pub(crate) fn has_all(&self, required: usize) -> bool {
+        u64::from(self.required & !self.null) == (1_u64 << required) - 1
+    }
+
     /// Returns the scopes: those of `scope`, or else those of `scp`.
     pub(crate) fn take_scopes(&mut self) -> Option<Scopes> {
         self.scopes.take().or_else(|| self.scp.take())
     }
 
-    fn note(&mut self, interest: Interest, value: &'a str, expected: &Expected) -> Result<(), &'static str> {
-        self.try_note(interest, value, expected).inspect_err(|fault| self.fault = Some(fault))
+    /// Notes that a claim was met, which happens once. Two names stand for an ID token, and one token may have both.
+    fn meet(&mut self, interest: Interest) -> Result<(), &'static str> {
+        let required = interest.required.map_or(0, |place| 1 << place);
+        let claim = interest.claim.filter(|claim| *claim != Claim::OfIdToken).map_or(0, |claim| 1 << claim as u32);
+        if self.required & required != 0 || self.seen & claim != 0 {
+            return Err("token_claim_repeated");
+        }
+        self.required |= required;
+        self.seen |= claim;
+        Ok(())
     }
 
-    fn try_note(&mut self, interest: Interest, value: &'a str, expected: &Expected) -> Result<(), &'static str> {
-        const REPEATED: &str = "token_claim_repeated";
-        if let Some(place) = interest.required {
-            if self.required_seen & 1 << place != 0 {
-                return Err(REPEATED);
-            }
-            self.required_seen |= 1 << place;
-            self.required |= u32::from(value != "null") << place;
-        }
-        let Some(claim) = interest.claim else { return Ok(()) };
-        let bit = 1 << claim as u32;
-        // Two names stand for an ID token, and one token may have both.
-        if self.seen & bit != 0 && claim != Claim::OfIdToken {
-            return Err(REPEATED);
-        }
-        self.seen |= bit;
+    fn note_text(&mut self, claim: Claim, text: Cow<'a, str>) {
+        let slot = match claim {
+            Claim::Iss => &mut self.iss,
+            Claim::Sub => &mut self.sub,
+            Claim::Jti => &mut self.jti,
+            _ => &mut self.sid,
+        };
+        *slot = Some(text);
+    }
+
+    fn note_date(&mut self, claim: Claim, date: Duration) {
         match claim {
-            Claim::Iss => self.iss = Some(text(value)?),
-            Claim::Sub => self.sub = Some(text(value)?),
-            Claim::Jti => self.jti = Some(text(value)?),
-            Claim::Sid => self.sid = Some(text(value)?),
-            Claim::Exp => self.exp = Some(numeric_date(value)?),
-            Claim::Nbf => self.nbf = Some(numeric_date(value)?),
-            Claim::Iat => self.iat = Some(numeric_date(value)?),
+            Claim::Exp => self.exp = Some(date),
+            Claim::Nbf => self.nbf = Some(date),
+            _ => self.iat = Some(date),
+        }
+    }
+
+    /// Notes a claim that may be of several JSON types.
+    fn note_value(&mut self, claim: Claim, value: &'a str, expected: &Expected) -> Result<(), &'static str> {
+        match claim {
             Claim::Aud => self.aud = Some(names_one_of(value, &expected.audiences)?),
             Claim::Scope => self.scopes = Some(scopes(value)?),
             Claim::Scp => self.scp = Some(scopes(value)?),
             Claim::Cnf => self.bound = true,
-            Claim::OfIdToken => self.of_id_token = true,
+            _ => self.of_id_token = true,
         }
         Ok(())
     }
@@ -171,21 +185,8 @@ impl<'a> Registered<'a> {
 const WRONG_TYPE: &str = "token_claim_type";
 /// The claims are a claims set, and not one of the user's type.
 const MISFIT: &str = "token_claims_misfit";
-
-fn text(value: &str) -> Result<Cow<'_, str>, &'static str> {
-    from_str(value).map(|Text(text)| text).map_err(|_| WRONG_TYPE)
-}
-
-/// Reads a `NumericDate` (RFC 7519, section 2): seconds, perhaps with a fraction. What lies before 1970 is 1970, and what
-/// lies after the year 9999 is its end.
-fn numeric_date(value: &str) -> Result<Duration, &'static str> {
-    const END: u64 = 253_402_300_799;
-    if let Ok(seconds) = from_str::<u64>(value) {
-        return Ok(Duration::from_secs(seconds.min(END)));
-    }
-    let seconds: f64 = from_str(value).map_err(|_| WRONG_TYPE)?;
-    Ok(Duration::from_secs_f64(seconds.clamp(0.0, END as f64)))
-}
+/// The claims are no JSON.
+const UNREADABLE: &str = "token_claims";
 
 /// Reads `aud`, a string or an array of strings (RFC 7519, section 4.1.3), and returns whether it names one of some.
 fn names_one_of(value: &str, audiences: &[String]) -> Result<bool, &'static str> {
@@ -193,27 +194,26 @@ fn names_one_of(value: &str, audiences: &[String]) -> Result<bool, &'static str>
     if value.starts_with('"') {
         return from_str(value).map(|name| is_ours(&name)).map_err(|_| WRONG_TYPE);
     }
-    let names = Strings { each: |name: &Text<'_>| is_ours(name) };
     let mut array = serde_json::Deserializer::from_str(value);
-    array.deserialize_seq(names).map_err(|_| WRONG_TYPE)
+    array.deserialize_seq(Strings { wanted: is_ours }).map_err(|_| WRONG_TYPE)
 }
 
 /// Reads an array of strings, all of them, and returns whether one of them is wanted.
 struct Strings<F> {
-    each: F,
+    wanted: F,
 }
 
-impl<'de, F: FnMut(&Text<'de>) -> bool> Visitor<'de> for Strings<F> {
+impl<'de, F: Fn(&Text<'de>) -> bool> Visitor<'de> for Strings<F> {
     type Value = bool;
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of strings")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<bool, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
         let mut found = false;
         while let Some(name) = seq.next_element()? {
-            found |= (self.each)(&name);
+            found |= (self.wanted)(&name);
         }
         Ok(found)
     }
@@ -223,7 +223,8 @@ impl<'de, F: FnMut(&Text<'de>) -> bool> Visitor<'de> for Strings<F> {
 /// scope, such as a role of two words, grants nothing.
 fn scopes(value: &str) -> Result<Scopes, &'static str> {
     if value.starts_with('"') {
-        return Scopes::try_from(&*text(value)?).map_err(|_| "token_scope");
+        let Text(list) = from_str(value).map_err(|_| WRONG_TYPE)?;
+        return Scopes::try_from(&*list).map_err(|_| "token_scope");
     }
     let names: Vec<Text<'_>> = from_str(value).map_err(|_| WRONG_TYPE)?;
     Ok(Scopes::of_those_that_are(names.iter().map(|Text(name)| &**name)))
@@ -239,7 +240,7 @@ struct Pass<'p, 'a, T> {
 impl<'a, T: DeserializeOwned> Visitor<'a> for Pass<'_, 'a, T> {
     type Value = T;
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a claims set")
     }
 
@@ -277,9 +278,159 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
 
     fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, M::Error> {
         let Some(interest) = self.current.take() else { return self.map.next_value_seed(seed) };
-        let value: &'a RawValue = self.map.next_value()?;
-        self.registered.note(interest, value.get(), self.expected).map_err(M::Error::custom)?;
+        self.registered.meet(interest).map_err(|fault| self.fail(fault))?;
+        match interest.claim {
+            None => {
+                let value: &'a RawValue = self.map.next_value()?;
+                if let (Some(place), "null") = (interest.required, value.get()) {
+                    self.registered.null |= 1 << place;
+                }
+                self.hand_on(seed, value)
+            }
+            Some(claim @ (Claim::Iss | Claim::Sub | Claim::Jti | Claim::Sid)) => {
+                let Text(text) = self.typed()?;
+                self.registered.note_text(claim, text.clone());
+                seed.deserialize(Known::Text(text).into_deserializer())
+            }
+            Some(claim @ (Claim::Exp | Claim::Nbf | Claim::Iat)) => {
+                let number: Number = self.typed()?;
+                self.registered.note_date(claim, number.date());
+                seed.deserialize(Known::Number(number).into_deserializer())
+            }
+            Some(claim) => {
+                let value: &'a RawValue = self.map.next_value()?;
+                let noted = self.registered.note_value(claim, value.get(), self.expected);
+                noted.map_err(|fault| self.fail(fault))?;
+                self.hand_on(seed, value)
+            }
+        }
+    }
+}
+
+impl<'a, M: MapAccess<'a>> Claims<'_, 'a, M> {
+    fn fail(&mut self, fault: &'static str) -> M::Error {
+        self.registered.fault = Some(fault);
+        M::Error::custom(fault)
+    }
+
+    /// Reads a value that is of one JSON type.
+    fn typed<V: Deserialize<'a>>(&mut self) -> Result<V, M::Error> {
+        self.registered.fault = Some(WRONG_TYPE);
+        let value = self.map.next_value()?;
+        self.registered.fault = None;
+        Ok(value)
+    }
+
+    /// Hands a value on that was looked at.
+    fn hand_on<V: DeserializeSeed<'a>>(&self, seed: V, value: &'a RawValue) -> Result<V::Value, M::Error> {
         seed.deserialize(&mut serde_json::Deserializer::from_str(value.get())).map_err(|_| M::Error::custom(MISFIT))
+    }
+}
+
+/// A `NumericDate` (RFC 7519, section 2): seconds, perhaps with a fraction.
+#[derive(Clone, Copy)]
+enum Number {
+    Positive(u64),
+    Negative(i64),
+    Fraction(f64),
+}
+
+impl Number {
+    /// Returns the time since 1970. What lies before is 1970, and what lies after the year 9999 is its end.
+    fn date(self) -> Duration {
+        const END: u64 = 253_402_300_799;
+        match self {
+            Self::Positive(seconds) => Duration::from_secs(seconds.min(END)),
+            Self::Negative(_) => Duration::ZERO,
+            Self::Fraction(seconds) => Duration::from_secs_f64(seconds.clamp(0.0, END as f64)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_f64(NumberVisitor)
+    }
+}
+
+struct NumberVisitor;
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = Number;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_u64<E: Error>(self, seconds: u64) -> Result<Number, E> {
+        Ok(Number::Positive(seconds))
+    }
+
+    fn visit_i64<E: Error>(self, seconds: i64) -> Result<Number, E> {
+        Ok(Number::Negative(seconds))
+    }
+
+    fn visit_f64<E: Error>(self, seconds: f64) -> Result<Number, E> {
+        Ok(Number::Fraction(seconds))
+    }
+}
+
+/// The value of a claim that was read already, for the user's type to read again.
+enum Known<'a> {
+    Text(Cow<'a, str>),
+    Number(Number),
+}
+
+impl<'a, E: Error> IntoDeserializer<'a, E> for Known<'a> {
+    type Deserializer = Again<'a, E>;
+
+    fn into_deserializer(self) -> Again<'a, E> {
+        Again { known: self, error: PhantomData }
+    }
+}
+
+struct Again<'a, E> {
+    known: Known<'a>,
+    error: PhantomData<E>,
+}
+
+impl<'a, E: Error> Deserializer<'a> for Again<'a, E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, E> {
+        match self.known {
+            Known::Text(Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
+            Known::Text(Cow::Owned(text)) => visitor.visit_string(text),
+            Known::Number(Number::Positive(number)) => visitor.visit_u64(number),
+            Known::Number(Number::Negative(number)) => visitor.visit_i64(number),
+            Known::Number(Number::Fraction(number)) => visitor.visit_f64(number),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, E> {
+        match self.known {
+            Known::Text(text) => visitor.visit_enum(text.into_deserializer()),
+            Known::Number(_) => Err(E::custom(MISFIT)),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        <V: Visitor<'a>>
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
     }
 }
 

@@ -305,9 +305,8 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         if claims.of_id_token && !self.typ.id_tokens {
             return Err(fault("token_is_id_token"));
         }
-        let all = (1_u64 << self.expected.required.len()) - 1;
         let is_scoped = self.expected.scope_claim.is_none() || claims.has_scopes();
-        if claims.sub.is_none() || u64::from(claims.required) != all || !is_scoped {
+        if claims.sub.is_none() || !claims.has_all(self.expected.required.len()) || !is_scoped {
             return Err(fault("token_claim_missing"));
         }
         claims.exp.ok_or(fault("token_claim_missing"))

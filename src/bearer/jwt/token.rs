@@ -41,7 +41,7 @@ impl<T> Token<T> {
         let texts = [&claims.sub, &claims.jti, &claims.sid].map(|text| text.as_deref());
         Self {
             issuer,
-            texts: texts.iter().flatten().copied().collect::<String>().into_boxed_str(),
+            texts: texts.map(Option::unwrap_or_default).concat().into_boxed_str(),
             subject: texts[0].map_or(0, str::len),
             jti: texts[1].map(str::len),
             sid: texts[2].map(str::len),
