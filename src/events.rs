@@ -72,12 +72,17 @@ mod emit {
 
     use std::fmt;
 
+    use tracing::level_filters::LevelFilter;
     use tracing::{Level, Span, debug, event, field};
 
     use super::{RefusalLog, Rejection};
     use crate::{Cause, Principal};
 
     pub(crate) fn admitted(principal: &Principal) {
+        // Asking for the span is not free, even if there can be none.
+        if LevelFilter::current() == LevelFilter::OFF {
+            return;
+        }
         debug!(
             target: "tower_keep",
             scheme = principal.scheme(),
@@ -117,11 +122,24 @@ mod emit {
                 )
             };
         }
+        let level = level(rejection.cause());
+        // Where nobody listens, a flood costs no look at the clock.
+        if level > LevelFilter::current() {
+            return;
+        }
         let Some(suppressed) = log.admit(rejection.cause()) else { return };
-        match rejection.cause() {
-            Cause::Missing => refused!(Level::DEBUG, suppressed),
-            Cause::Unavailable | Cause::Misconfigured => refused!(Level::ERROR, suppressed),
+        match level {
+            Level::DEBUG => refused!(Level::DEBUG, suppressed),
+            Level::ERROR => refused!(Level::ERROR, suppressed),
             _ => refused!(Level::INFO, suppressed),
+        }
+    }
+
+    const fn level(cause: Cause) -> Level {
+        match cause {
+            Cause::Missing => Level::DEBUG,
+            Cause::Unavailable | Cause::Misconfigured => Level::ERROR,
+            _ => Level::INFO,
         }
     }
 
