@@ -1,8 +1,9 @@
 //! The future that all guarded services share.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::request::Parts;
@@ -11,6 +12,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::kept::Kept;
+use super::layer::Gate;
 use super::service::Pass;
 use super::trail::Trail;
 use super::{Admission, Responder, Scheme};
@@ -25,26 +27,27 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, B>,
-        trail: Trail<C, R>,
+        state: State<S, C, R, B>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, B>
+    enum State<S, C, R, B>
     where
         S: Service<Request<B>>,
     {
         Refused { response: Option<S::Response> },
-        Waiting { waiting: Option<Box<Waiting<S, B>>> },
-        Calling { service: S, request: Option<Request<B>> },
-        Forwarding { #[pin] response: S::Future },
+        Waiting { waiting: Option<Box<Waiting<S, C, R, B>>> },
+        Calling { waited: Option<Box<Waiting<S, C, R, B>>>, trail: Option<Trail<C, R>> },
+        Forwarding { #[pin] response: S::Future, trail: Trail<C, R> },
     }
 }
 
-/// A request whose verdict has to be waited for, beside the clone of the inner service that will get it.
-pub(crate) struct Waiting<S, B> {
+/// A request whose verdict has to be waited for, beside the clone of the inner service that will get it. It stays in its
+/// box until the service is ready, so that the future is small for those who wait for nothing.
+pub(crate) struct Waiting<S, C, R, B> {
+    pub(crate) gate: Arc<Gate<C, R>>,
     pub(crate) verdict: BoxFuture<Result<Admission, Rejection>>,
     pub(crate) service: S,
     pub(crate) head: Parts,
@@ -56,16 +59,16 @@ impl<S, C, R, B> ResponseFuture<S, C, R, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) const fn refused(response: S::Response, trail: Trail<C, R>) -> Self {
-        Self { state: State::Refused { response: Some(response) }, trail }
+    pub(crate) const fn refused(response: S::Response) -> Self {
+        Self { state: State::Refused { response: Some(response) } }
     }
 
-    pub(crate) fn wait(waiting: Waiting<S, B>, trail: Trail<C, R>) -> Self {
-        Self { state: State::Waiting { waiting: Some(Box::new(waiting)) }, trail }
+    pub(crate) fn wait(waiting: Waiting<S, C, R, B>) -> Self {
+        Self { state: State::Waiting { waiting: Some(Box::new(waiting)) } }
     }
 
     pub(crate) const fn forward(response: S::Future, trail: Trail<C, R>) -> Self {
-        Self { state: State::Forwarding { response }, trail }
+        Self { state: State::Forwarding { response, trail } }
     }
 }
 
@@ -88,21 +91,25 @@ where
                 StateProj::Waiting { waiting } => {
                     let Some(verdict) = waiting else { return Poll::Pending };
                     let verdict = ready!(verdict.verdict.as_mut().poll(cx));
-                    let Some(waited) = waiting.take() else { return Poll::Pending };
-                    let Waiting { service, mut head, body, kept, .. } = *waited;
-                    match this.trail.apply(verdict.map(Pass::Admitted), &mut head, kept) {
-                        Ok(()) => State::Calling { service, request: Some(Request::from_parts(head, body)) },
-                        Err(rejection) => State::Refused { response: Some(this.trail.refuse(&rejection, &head)) },
+                    let Some(mut waited) = waiting.take() else { return Poll::Pending };
+                    // What verified gives back what it holds before the service is waited for.
+                    waited.verdict = Box::pin(pending());
+                    let Waiting { gate, head, kept, .. } = &mut *waited;
+                    match Trail::lay(gate, verdict.map(Pass::Admitted), head, kept.take()) {
+                        Ok(trail) => State::Calling { waited: Some(waited), trail: Some(trail) },
+                        Err(response) => State::Refused { response: Some(response) },
                     }
                 }
-                StateProj::Calling { service, request } => {
-                    ready!(service.poll_ready(cx))?;
-                    let Some(request) = request.take() else { return Poll::Pending };
-                    State::Forwarding { response: service.call(request) }
+                StateProj::Calling { waited, trail } => {
+                    let Some(waiting) = waited else { return Poll::Pending };
+                    ready!(waiting.service.poll_ready(cx))?;
+                    let (Some(waited), Some(trail)) = (waited.take(), trail.take()) else { return Poll::Pending };
+                    let Waiting { mut service, head, body, .. } = *waited;
+                    State::Forwarding { response: service.call(Request::from_parts(head, body)), trail }
                 }
-                StateProj::Forwarding { response } => {
+                StateProj::Forwarding { response, trail } => {
                     let response = ready!(response.poll(cx))?;
-                    return Poll::Ready(Ok(this.trail.finish(response)));
+                    return Poll::Ready(Ok(trail.finish(response)));
                 }
             };
             this.state.set(next);

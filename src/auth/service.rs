@@ -56,22 +56,19 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let mut trail = Trail::new(Arc::clone(&self.gate), &head);
         let kept = self.gate.settings.keeps().then(|| Kept::of(&head));
         let verdict = match self.gate.examine(&mut head) {
             Examined::Now(verdict) => verdict,
             Examined::Later(verdict) => {
                 let service = self.inner.clone();
                 self.inner = service.clone();
-                return ResponseFuture::wait(Waiting { verdict, service, head, body, kept }, trail);
+                let gate = Arc::clone(&self.gate);
+                return ResponseFuture::wait(Waiting { gate, verdict, service, head, body, kept });
             }
         };
-        match trail.apply(verdict, &mut head, kept) {
-            Ok(()) => ResponseFuture::forward(self.inner.call(Request::from_parts(head, body)), trail),
-            Err(rejection) => {
-                let response = trail.refuse(&rejection, &head);
-                ResponseFuture::refused(response, trail)
-            }
+        match Trail::lay(&self.gate, verdict, &mut head, kept) {
+            Ok(trail) => ResponseFuture::forward(self.inner.call(Request::from_parts(head, body)), trail),
+            Err(response) => ResponseFuture::refused(response),
         }
     }
 }
@@ -99,10 +96,10 @@ impl<C: Scheme, R> Gate<C, R> {
     fn examine(&self, head: &mut Parts) -> Examined {
         let taken = self.scheme.take(head);
         let leftover = self.guard.leftover(head, matches!(taken, Ok(Some(_))));
-        match taken.and_then(|credential| leftover.map(|()| credential)) {
-            Err(rejection) => Examined::Now(Err(rejection)),
-            Ok(None) => Examined::Now(self.without_credential(head)),
-            Ok(Some(credential)) => match self.scheme.verify(credential) {
+        match (taken, leftover) {
+            (Err(rejection), _) | (Ok(_), Err(rejection)) => Examined::Now(Err(rejection)),
+            (Ok(None), Ok(())) => Examined::Now(self.without_credential(head)),
+            (Ok(Some(credential)), Ok(())) => match self.scheme.verify(credential) {
                 Answer::Now(verdict) => Examined::Now(verdict.map(Pass::Admitted)),
                 Answer::Later(verdict) => Examined::Later(verdict),
             },

@@ -24,31 +24,33 @@ pub(crate) struct Trail<C, R> {
 }
 
 impl<C, R> Trail<C, R> {
-    pub(crate) fn new(gate: Arc<Gate<C, R>>, head: &Parts) -> Self {
-        Self {
-            gate,
-            grpc: is_grpc(&head.method, &head.headers),
-            cacheable: matches!(head.method, Method::GET | Method::HEAD),
-            anonymous: false,
-            field: None,
-            headers: Vec::new(),
-            head: None,
-        }
-    }
-
-    /// Carries a verdict out on the head of the request: marks it and lets it pass, or says why not.
-    pub(crate) fn apply<B>(&mut self, verdict: Verdict, head: &mut Parts, kept: Option<Kept>) -> Result<(), Rejection>
+    /// Carries a verdict out on the head of the request: marks it and lets it pass, or answers in its place.
+    pub(crate) fn lay<B>(
+        gate: &Arc<Gate<C, R>>,
+        verdict: Verdict,
+        head: &mut Parts,
+        kept: Option<Kept>,
+    ) -> Result<Self, Response<B>>
     where
         R: Responder<B>,
     {
-        let guard = &self.gate.guard;
+        let guard = &gate.guard;
         let pass = match verdict {
             Ok(pass) => pass,
             Err(rejection) if guard.is_report_only() => {
                 events::refused(guard.log(), &rejection, true);
                 Pass::Anonymous
             }
-            Err(rejection) => return Err(rejection),
+            Err(rejection) => return Err(gate.refuse(&rejection, head, is_grpc(&head.method, &head.headers))),
+        };
+        let mut trail = Self {
+            gate: Arc::clone(gate),
+            grpc: is_grpc(&head.method, &head.headers),
+            cacheable: matches!(head.method, Method::GET | Method::HEAD),
+            anonymous: false,
+            field: None,
+            headers: Vec::new(),
+            head: None,
         };
         match pass {
             Pass::Admitted(Admission { principal, presented_as, field, headers }) => {
@@ -57,39 +59,30 @@ impl<C, R> Trail<C, R> {
                 let principal = principal.admitted(Arc::clone(guard), presented_as, before);
                 events::admitted(&principal);
                 head.extensions.insert(principal);
-                self.field = field;
-                self.headers = headers;
+                trail.field = field;
+                trail.headers = headers;
             }
             Pass::Anonymous | Pass::Preflight => {
                 let preflight = matches!(pass, Pass::Preflight);
-                self.anonymous = true;
+                trail.anonymous = true;
                 events::anonymous(preflight);
                 head.extensions.insert(Anonymous::new(Arc::clone(guard), preflight));
             }
         }
         // A custom responder may want to see the request when a service further in refuses it. It never sees the
         // credential, so this comes before the credential is put back.
-        if self.gate.responder.reads_head() {
+        if gate.responder.reads_head() {
             let (mut copy, ()) = Request::new(()).into_parts();
             copy.method = head.method.clone();
             copy.uri = head.uri.clone();
             copy.version = head.version;
             copy.headers = head.headers.clone();
-            self.head = Some(Box::new(copy));
+            trail.head = Some(Box::new(copy));
         }
         if let Some(kept) = kept {
             kept.restore(head);
         }
-        Ok(())
-    }
-
-    /// Answers a request that is refused here.
-    pub(crate) fn refuse<B>(&self, rejection: &Rejection, head: &Parts) -> Response<B>
-    where
-        R: Responder<B>,
-    {
-        events::refused(self.gate.guard.log(), rejection, false);
-        render(&self.gate.responder, rejection, head, self.grpc, Some(&self.gate.guard))
+        Ok(trail)
     }
 
     /// Finishes the response of the inner service, or renders the refusal that came out with it.
@@ -99,7 +92,7 @@ impl<C, R> Trail<C, R> {
     {
         if let Some(rejection) = response.extensions_mut().remove::<Rejection>() {
             let head = self.head.take().map_or_else(|| Request::new(()).into_parts().0, |head| *head);
-            response = replace(response, self.refuse(&rejection, &head));
+            response = replace(response, self.gate.refuse(&rejection, &head, self.grpc));
         }
         let headers = response.headers_mut();
         for (name, value) in self.headers.drain(..) {
@@ -119,6 +112,17 @@ impl<C, R> Trail<C, R> {
             headers.append(VARY, vary.clone());
         }
         response
+    }
+}
+
+impl<C, R> Gate<C, R> {
+    /// Logs and answers a refusal.
+    fn refuse<B>(&self, rejection: &Rejection, head: &Parts, grpc: bool) -> Response<B>
+    where
+        R: Responder<B>,
+    {
+        events::refused(self.guard.log(), rejection, false);
+        render(&self.responder, rejection, head, grpc, Some(&self.guard))
     }
 }
 
