@@ -320,6 +320,13 @@ impl Rejection {
         self.more().map_or(&[], |more| &more.headers)
     }
 
+    /// Returns whether the answer depends on nothing but the cause and the authentication scheme of the credential.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.more().is_none_or(|More { scopes, params, headers, retry_after, .. }| {
+            scopes.is_empty() && params.is_empty() && headers.is_empty() && retry_after.is_none()
+        })
+    }
+
     pub(crate) const fn challenge_scheme(&self) -> Option<&'static str> {
         self.presented_as
     }

@@ -1,75 +1,88 @@
 //! What a layer asks for, prepared once, so that refusals further in can say it, too.
 
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Response};
 
+use super::problem::{PROBLEM_JSON, text};
+use super::responder::NO_STORE;
 use crate::events::RefusalLog;
 use crate::{Cause, Challenge, Rejection, Scheme};
 
-/// The face of a layer: its challenges, written ahead, and its log.
+/// The face of a layer: its challenges, its answers written ahead, and its log.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    challenges: Vec<Prepared>,
+    challenges: Vec<Challenge>,
+    missing: Response<Bytes>,
+    all_blamed: Blamed,
+    none_blamed: Blamed,
+    one_blamed: Vec<(&'static str, Blamed)>,
     vary: Option<HeaderValue>,
     report_only: bool,
     log: RefusalLog,
 }
 
-/// A challenge in the three forms that are fixed.
+/// The default answers to a bad credential, by whose challenges carry the error code.
 #[derive(Debug)]
-struct Prepared {
-    challenge: Challenge,
-    plain: HeaderValue,
-    malformed: HeaderValue,
-    invalid: HeaderValue,
+struct Blamed {
+    malformed: Response<Bytes>,
+    invalid: Response<Bytes>,
 }
 
-impl Prepared {
-    fn new(challenge: Challenge) -> Self {
-        let with_error = |cause: Cause| match cause.error_code() {
-            Some(code) => challenge.clone().with("error", code).to_header(),
-            None => challenge.to_header(),
-        };
-        Self {
-            plain: challenge.to_header(),
-            malformed: with_error(Cause::Malformed),
-            invalid: with_error(Cause::Invalid),
-            challenge,
-        }
+impl Blamed {
+    fn new(challenges: &[Challenge], scheme: Option<&'static str>) -> Self {
+        let answer = |cause| answer(challenges, &Rejection::new(cause, "").presented_as(scheme));
+        Self { malformed: answer(Cause::Malformed), invalid: answer(Cause::Invalid) }
     }
+}
 
-    fn header(&self, rejection: &Rejection) -> HeaderValue {
-        let blamed =
-            rejection.challenge_scheme().is_none_or(|scheme| scheme.eq_ignore_ascii_case(self.challenge.scheme()));
+/// Writes the default answer to a refusal that asks for a credential.
+fn answer(challenges: &[Challenge], rejection: &Rejection) -> Response<Bytes> {
+    let mut answer = Response::new(text(rejection.cause(), rejection.needed_scopes()));
+    *answer.status_mut() = rejection.cause().status();
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    for challenge in challenges {
+        headers.append(WWW_AUTHENTICATE, header(challenge, rejection));
+    }
+    answer
+}
+
+/// Writes a challenge as it answers a refusal.
+fn header(challenge: &Challenge, rejection: &Rejection) -> HeaderValue {
+    let blamed = rejection.challenge_scheme().is_none_or(|scheme| scheme.eq_ignore_ascii_case(challenge.scheme()));
+    let mut challenge = challenge.clone();
+    if blamed {
+        if let Some(code) = rejection.cause().error_code() {
+            challenge = challenge.with("error", code);
+        }
         let scopes = rejection.needed_scopes();
-        match rejection.cause() {
-            _ if !blamed => self.plain.clone(),
-            Cause::Missing if rejection.params().is_empty() => self.plain.clone(),
-            Cause::Malformed if rejection.params().is_empty() => self.malformed.clone(),
-            Cause::Invalid if rejection.params().is_empty() => self.invalid.clone(),
-            cause => {
-                let mut challenge = self.challenge.clone();
-                if let Some(code) = cause.error_code() {
-                    challenge = challenge.with("error", code);
-                }
-                if !scopes.is_empty() {
-                    challenge = challenge.with("scope", scopes.to_string());
-                }
-                let params = rejection.params().iter().cloned();
-                params.fold(challenge, |challenge, (name, value)| challenge.with(name, value)).to_header()
-            }
+        if !scopes.is_empty() {
+            challenge = challenge.with("scope", scopes.to_string());
+        }
+        for (name, value) in rejection.params().iter().cloned() {
+            challenge = challenge.with(name, value);
         }
     }
+    challenge.to_header()
 }
 
 impl Guard {
     pub(crate) fn new<C: Scheme>(scheme: &C, report_only: bool, refusals_per_second: u32) -> Self {
-        let fields: Vec<_> = scheme.fields().iter().map(|field| field.as_str().to_owned()).collect();
+        let challenges = scheme.challenges();
+        let names: Vec<_> = scheme.fields().iter().map(|field| field.as_str().to_owned()).collect();
+        let blamed = |challenge: &Challenge| Blamed::new(&challenges, Some(challenge.scheme()));
         Self {
-            challenges: scheme.challenges().into_iter().map(Prepared::new).collect(),
+            missing: answer(&challenges, &Rejection::missing()),
+            all_blamed: Blamed::new(&challenges, None),
+            // No authentication scheme has this name.
+            none_blamed: Blamed::new(&challenges, Some("")),
+            one_blamed: challenges.iter().map(|challenge| (challenge.scheme(), blamed(challenge))).collect(),
+            challenges,
             // Names of fields with commas between them are a field value.
-            vary: HeaderValue::try_from(fields.join(", ")).ok().filter(|vary| !vary.is_empty()),
+            vary: HeaderValue::try_from(names.join(", ")).ok().filter(|vary| !vary.is_empty()),
             report_only,
             log: RefusalLog::new(refusals_per_second),
         }
@@ -89,10 +102,32 @@ impl Guard {
         &self.log
     }
 
+    /// Returns the default answer to a refusal, if it was written ahead: no credential and bad ones are what there may be
+    /// floods of.
+    pub(crate) fn written_ahead(&self, rejection: &Rejection) -> Option<&Response<Bytes>> {
+        if !rejection.is_plain() {
+            return None;
+        }
+        let blamed = match rejection.challenge_scheme() {
+            None => &self.all_blamed,
+            Some(scheme) => {
+                // Most schemes write their name in one way only, which is compared at once.
+                let is = |known: &str| known == scheme || known.eq_ignore_ascii_case(scheme);
+                self.one_blamed.iter().find(|(known, _)| is(known)).map_or(&self.none_blamed, |(_, blamed)| blamed)
+            }
+        };
+        match rejection.cause() {
+            Cause::Missing => Some(&self.missing),
+            Cause::Malformed => Some(&blamed.malformed),
+            Cause::Invalid => Some(&blamed.invalid),
+            _ => None,
+        }
+    }
+
     /// Adds the challenges, one field each: a list in one field is where clients go wrong.
     pub(crate) fn challenge(&self, rejection: &Rejection, headers: &mut HeaderMap) {
-        for prepared in &self.challenges {
-            headers.append(WWW_AUTHENTICATE, prepared.header(rejection));
+        for challenge in &self.challenges {
+            headers.append(WWW_AUTHENTICATE, header(challenge, rejection));
         }
     }
 
@@ -101,11 +136,11 @@ impl Guard {
     /// A value under an authentication scheme that the layer asks for belongs to nobody: it is a second credential if
     /// one was taken, and a bad one otherwise. A value under any other scheme is none of the layer's business.
     pub(crate) fn leftover(&self, head: &mut Parts, taken: bool) -> Result<(), Rejection> {
+        let Some(first) = head.headers.get(AUTHORIZATION) else { return Ok(()) };
         let values = head.headers.get_all(AUTHORIZATION);
-        let Some(first) = values.iter().next() else { return Ok(()) };
         let asked_for = |value: &HeaderValue| {
             let scheme = crate::token::scheme(value);
-            let mut known = self.challenges.iter().map(|prepared| prepared.challenge.scheme());
+            let mut known = self.challenges.iter().map(Challenge::scheme);
             known.find(|known| known.as_bytes().eq_ignore_ascii_case(scheme))
         };
         let Some(scheme) = values.iter().find_map(asked_for) else { return Ok(()) };

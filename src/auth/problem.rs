@@ -13,6 +13,8 @@ use http_body_util::{BodyExt, Full};
 use super::responder::{Responder, render};
 use crate::{Cause, Rejection, Scopes, web};
 
+pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
 /// Answers with `application/problem+json`.
 ///
 /// ```json
@@ -27,10 +29,10 @@ pub struct Problem;
 
 impl<B: Default + 'static> Responder<B> for Problem {
     fn respond(&self, rejection: &Rejection, _head: &Parts) -> Response<B> {
-        match carry(text(rejection)) {
+        match carry(&text(rejection.cause(), rejection.needed_scopes())) {
             Some(body) => {
                 let mut response = Response::new(body);
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+                response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
                 response
             }
             None => Response::new(B::default()),
@@ -43,6 +45,10 @@ impl<B: Default + 'static> Responder<B> for Problem {
 
     fn reads_head(&self) -> bool {
         false
+    }
+
+    fn problem(&self, text: &Bytes) -> Option<B> {
+        carry(text)
     }
 }
 
@@ -66,10 +72,9 @@ impl Rejection {
 
 /// Returns the problem as text. Nothing in it needs escaping: the texts are fixed, and scope tokens have neither `"` nor
 /// `\`. What depends on the cause alone is written once.
-fn text(rejection: &Rejection) -> Bytes {
+pub(crate) fn text(cause: Cause, scopes: &Scopes) -> Bytes {
     static FIXED: LazyLock<[Bytes; Cause::ALL.len()]> =
         LazyLock::new(|| Cause::ALL.map(|cause| Bytes::from(write(cause, &Scopes::none()))));
-    let (cause, scopes) = (rejection.cause(), rejection.needed_scopes());
     match scopes.is_empty() {
         true => FIXED[cause as usize].clone(),
         false => Bytes::from(write(cause, scopes)),
@@ -94,28 +99,32 @@ fn write(cause: Cause, scopes: &Scopes) -> String {
     text
 }
 
-/// Puts a text into a body, if it is of a type that can carry one.
-fn carry<B: 'static>(bytes: Bytes) -> Option<B> {
+/// Puts a text into a body, if it is of a type that can carry one. It is inlined, as what it calls, so that a type that
+/// is known costs no questions.
+#[inline]
+fn carry<B: 'static>(bytes: &Bytes) -> Option<B> {
     let mut body: Option<B> = None;
     let slot: &mut dyn Any = &mut body;
-    let _ = web::axum::carry(slot, &bytes)
-        || web::tonic::carry(slot, &bytes)
+    let _ = web::axum::carry(slot, bytes)
+        || web::tonic::carry(slot, bytes)
         || fill(slot, || Full::new(bytes.clone()))
         || fill(slot, || bytes.clone())
         || fill(slot, || bytes.to_vec())
-        || fill(slot, || String::from_utf8_lossy(&bytes).into_owned())
-        || boxed::<std::convert::Infallible>(slot, &bytes)
-        || boxed::<Box<dyn std::error::Error + Send + Sync>>(slot, &bytes);
+        || fill(slot, || String::from_utf8_lossy(bytes).into_owned())
+        || boxed::<std::convert::Infallible>(slot, bytes)
+        || boxed::<Box<dyn std::error::Error + Send + Sync>>(slot, bytes);
     body
 }
 
 /// Fills the slot of an `Option<T>`, if it is one.
+#[inline]
 pub(crate) fn fill<T: 'static>(slot: &mut dyn Any, make: impl FnOnce() -> T) -> bool {
     let Some(slot) = slot.downcast_mut::<Option<T>>() else { return false };
     *slot = Some(make());
     true
 }
 
+#[inline]
 fn boxed<E: 'static>(slot: &mut dyn Any, bytes: &Bytes) -> bool {
     let body = || Full::new(bytes.clone()).map_err(|never| match never {});
     fill::<BoxBody<Bytes, E>>(slot, || body().boxed())

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::Guard;
 use crate::Rejection;
+
+/// No cache may keep a refusal.
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Turns a [`Rejection`] into a response with a body of type `B`.
 ///
@@ -44,6 +48,13 @@ pub trait Responder<B>: Send + Sync + 'static {
     /// refusals of services further in.
     fn reads_head(&self) -> bool {
         true
+    }
+
+    /// Puts the text of a problem into a body, if this is [`Problem`](crate::Problem) and the body can carry it. What that
+    /// answers is written ahead where it can be.
+    #[doc(hidden)]
+    fn problem(&self, _text: &Bytes) -> Option<B> {
+        None
     }
 }
 
@@ -82,6 +93,12 @@ pub(crate) fn render<B, R: Responder<B>>(
     guard: Option<&Guard>,
 ) -> Response<B> {
     let cause = rejection.cause();
+    if !grpc
+        && let Some(answer) = guard.and_then(|guard| guard.written_ahead(rejection))
+        && let Some(body) = responder.problem(answer.body())
+    {
+        return answer.clone().map(|_| body);
+    }
     let mut response = match grpc {
         true => Response::new(responder.empty()),
         false => responder.respond(rejection, head),
@@ -103,7 +120,7 @@ pub(crate) fn render<B, R: Responder<B>>(
     if let Some(wait) = rejection.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, NO_STORE);
     for (name, value) in rejection.headers() {
         headers.append(name, value.clone());
     }
@@ -119,6 +136,55 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Admission;
+    use crate::{Answer, Cause, Challenge, Problem, Scheme};
+
+    /// Asks for two authentication schemes.
+    struct Two;
+
+    impl Scheme for Two {
+        type Credential = ();
+
+        fn take(&self, _: &mut Parts) -> Result<Option<()>, Rejection> {
+            Ok(None)
+        }
+
+        fn verify(&self, (): ()) -> Answer<Result<Admission, Rejection>> {
+            Answer::Now(Err(Rejection::missing()))
+        }
+
+        fn challenges(&self) -> Vec<Challenge> {
+            ["Bearer", "ApiKey"].map(|scheme| Challenge::new(scheme).with("realm", "api")).to_vec()
+        }
+    }
+
+    #[test]
+    fn what_is_written_ahead_is_what_would_be_written() {
+        let guard = Guard::new(&Two, false, 0);
+        let (head, ()) = http::Request::new(()).into_parts();
+        // A closure has nothing written ahead.
+        let by_hand = |rejection: &Rejection, head: &Parts| -> Response<String> { Problem.respond(rejection, head) };
+        let sorted = |response: Response<String>| {
+            let (parts, body) = response.into_parts();
+            let mut fields: Vec<_> = parts.headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+            fields.sort();
+            (parts.status, fields, body)
+        };
+
+        for cause in Cause::ALL {
+            for scheme in [None, Some("Bearer"), Some("apikey"), Some("Basic")] {
+                let plain = Rejection::new(cause, "for_a_test").presented_as(scheme);
+                let with_param = plain.clone().with_param("hint", "look");
+                let waiting = plain.clone().with_retry_after(Duration::from_secs(7));
+                for rejection in [plain, with_param, waiting] {
+                    let ahead = render(&Problem, &rejection, &head, false, Some(&guard));
+                    let written = render(&by_hand, &rejection, &head, false, Some(&guard));
+
+                    assert_eq!(sorted(ahead), sorted(written), "{rejection:?} {scheme:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn only_native_grpc_counts_as_grpc() {

@@ -107,6 +107,7 @@ impl IntoResponse for Rejection {
     }
 }
 
+#[inline]
 pub(crate) fn carry(slot: &mut dyn Any, bytes: &Bytes) -> bool {
     crate::auth::fill(slot, || Body::from(bytes.clone()))
 }

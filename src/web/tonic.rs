@@ -41,6 +41,7 @@ impl From<Rejection> for Status {
     }
 }
 
+#[inline]
 pub(crate) fn carry(slot: &mut dyn Any, bytes: &Bytes) -> bool {
     crate::auth::fill(slot, || Body::new(Full::new(bytes.clone())))
 }
