@@ -38,9 +38,9 @@ use tower_keep::{
 
 use tokens::{MEASURED, Sample};
 
-use support::{Body, Hello, Marking, drive, filled, guarded, id, light_request, mistyped, scattered};
+use support::{Body, Hello, Marking, Refusing, drive, filled, guarded, id, light_request, mistyped, scattered};
 
-const CASES: &str = "find, find-nothing, bare, marking, admitted, missing, junk, checksum, unknown, mismatch, \
+const CASES: &str = "find, find-nothing, bare, bare-missing, marking, refusing, admitted, missing, junk, checksum, unknown, mismatch, \
                      pipeline-admitted, pipeline-missing, pipeline-junk, axum-bare, axum-marking, axum-admitted, \
                      token-missing, token-malformed, token-unknown-kid, token-marking, \
                      HS256-alone, HS256-verified, HS256-remembered, ES256-alone, ES256-verified, ES256-remembered, \
@@ -192,7 +192,7 @@ fn send(case: &str, store: &MemoryStore, run: &Run) {
     let unknown = store.rules().format().generate().map(|key| key.expose().to_owned()).unwrap_or_default();
     let mismatch = issued.as_ref().and_then(|issued| store.rules().reissue(issued.id()).ok());
     let credential = match case {
-        "missing" | "pipeline-missing" => None,
+        "bare-missing" | "refusing" | "missing" | "pipeline-missing" => None,
         "junk" => Some("not-a-key".to_owned()),
         "checksum" => Some(mistyped(&key)),
         "unknown" => Some(unknown),
@@ -204,7 +204,15 @@ fn send(case: &str, store: &MemoryStore, run: &Run) {
     let field = if case.starts_with("pipeline") { "authorization" } else { "x-api-key" };
     let credential = credential.as_deref().map(|credential| (field, credential));
     match case {
-        "bare" => send_all::<Body, _>(Hello, credential, run),
+        "bare" | "bare-missing" => send_all::<Body, _>(Hello, credential, run),
+        "refusing" => {
+            let mut guarded = Least::layer().layer(Hello);
+            send_all::<Body, _>(
+                Refusing(drive(&mut guarded, light_request::<Body>(Method::POST, None))),
+                credential,
+                run,
+            );
+        }
         "marking" => send_all::<Body, _>(Marking(Hello), credential, run),
         "axum-bare" => send_to(router(), credential, run),
         "axum-marking" => send_to(router().layer(layer_fn(Marking)), credential, run),
@@ -235,7 +243,9 @@ where
     for _ in 0..run.times {
         let mut request = Some(light_request(Method::POST, credential));
         run.measure(&mut || {
-            black_box(request.take().map(|request| drive(&mut service, request)));
+            if let Some(request) = request.take() {
+                drop(drive(&mut service, request));
+            }
         });
     }
 }

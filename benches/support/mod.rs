@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 use tower::{Layer, Service};
@@ -66,12 +67,35 @@ impl<B, S: Service<Request<B>>> Service<Request<B>> for Marking<S> {
     }
 }
 
+/// The least that any layer has to do that refuses with the same answer as the crate's: it looks for a credential, and
+/// copies an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusing(pub(crate) Response<Body>);
+
+impl<B> Service<Request<B>> for Refusing {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(match request.headers().contains_key(AUTHORIZATION) {
+            true => Response::default(),
+            false => self.0.clone(),
+        }))
+    }
+}
+
 /// Guards [`Hello`] by the keys of a store.
 pub(crate) fn guarded(store: &MemoryStore) -> Guarded {
     ApiKeyLayer::new(store.clone()).layer(Hello)
 }
 
 /// Sends a request through a service whose answer takes no waiting.
+#[inline]
 pub(crate) fn drive<B, S: Service<Request<B>>>(service: &mut S, request: Request<B>) -> S::Response {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "the service is not ready");
