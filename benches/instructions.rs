@@ -48,7 +48,7 @@ const CASES: &str = "find, find-nothing, bare, bare-missing, marking, refusing, 
                      ES256-either";
 
 /// How many look-ups are counted as one: each finds another key, at a cost of its own.
-const LOOKUPS: u64 = 100;
+const LOOKUPS: u64 = 30;
 
 /// How often a case is counted. The median is printed: a clock that is read while the kernel sets it is read twice.
 const ROUNDS: u64 = 9;
