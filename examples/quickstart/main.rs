@@ -1,5 +1,7 @@
 //! An HTTPS server with open and guarded routes. `cargo run --example quickstart` prints a key and what to send with it.
 
+#[path = "../common/answer.rs"]
+mod answer;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
