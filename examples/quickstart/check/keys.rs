@@ -101,7 +101,7 @@ impl Check<'_> {
         let no_key = answer(self.client.post(&orders)).await;
 
         self.table.row("a scope that the key has", "200 the orders of alice", with_body(&read));
-        self.table.row("a scope that it lacks", "403 insufficient_scope orders:write", with_error(&write));
+        self.table.row("a scope that the key lacks", "403 insufficient_scope orders:write", with_error(&write));
         self.table.row("the same with a key that has it", "201 an order of carol", with_body(&write_allowed));
         self.table.row("a scope without a key", "401 no error code", with_error(&no_key));
         Ok(())

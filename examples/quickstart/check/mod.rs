@@ -1,11 +1,14 @@
 //! What `--check` asks the running server, over TLS, and what it has to answer.
 
+mod either;
 mod keys;
+mod tokens;
 
 use std::process::ExitCode;
 
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, VARY};
 use reqwest::{Client, ClientBuilder};
+use serde_json::json;
 use tower_keep::{NewKey, Secret};
 
 use super::Server;
@@ -24,6 +27,10 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     check.scopes().await?;
     check.optional().await;
     check.rotation().await?;
+    check.good_tokens().await?;
+    check.bad_tokens().await?;
+    check.denied_tokens().await?;
+    check.either().await;
     check.caches().await;
     let verdict = check.table.finish();
     server.stop().await?;
@@ -37,6 +44,8 @@ struct Check<'a> {
     client: Client,
     /// A key of alice that has `orders:read`.
     key: Secret,
+    /// A token of alice that has `orders:read`, as it stands in `Authorization`.
+    token: String,
     table: Table,
 }
 
@@ -44,7 +53,8 @@ impl<'a> Check<'a> {
     fn new(server: &'a Server) -> Result<Self> {
         let client = trusting(&server.ca_file)?.build()?;
         let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["orders:read"]))?;
-        Ok(Self { server, client, key: issued.key().clone(), table: Table::default() })
+        let token = bearer(&server.issuer.access_token(&json!({ "scope": "orders:read" }))?);
+        Ok(Self { server, client, key: issued.key().clone(), token, table: Table::default() })
     }
 
     async fn trust(&mut self) -> Result<()> {
@@ -74,12 +84,14 @@ impl<'a> Check<'a> {
         let by_x_api_key = self.get("/me", &[(API_KEY, key)]).await;
         let by_apikey = self.get("/me", &[("apikey", key)]).await;
         let by_token = self.get("/me", &[(AUTHORIZATION.as_str(), &format!("Bearer {key}"))]).await;
+        let by_either = self.get("/either", &[(AUTHORIZATION.as_str(), &self.token)]).await;
         let open = self.get("/", &[]).await;
         let missing = self.get("/nowhere", &[]).await;
 
         self.table.row("caches, the key in x-api-key", "200 private | x-api-key", seen(&by_x_api_key, &fields));
         self.table.row("caches, the key in apikey", "200 private | apikey", seen(&by_apikey, &fields));
         self.table.row("caches, the key in Authorization", "200 - | -", seen(&by_token, &fields));
+        self.table.row("caches, a token where a key would do", "200 - | -", seen(&by_either, &fields));
         self.table.row("caches, open route", "200 - | -", seen(&open, &fields));
         self.table.row("a path that is not there, no key", "404", seen(&missing, &[]));
     }
@@ -88,4 +100,9 @@ impl<'a> Check<'a> {
         let request = self.client.get(format!("{}{path}", self.server.url));
         answer(fields.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
+}
+
+/// Writes a token as it stands in `Authorization`.
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
 }
