@@ -35,7 +35,7 @@ impl Check<'_> {
         table.row("key or token: a bad key", key_blamed, seen(&bad_key, &[WWW_AUTHENTICATE]));
         let token_blamed = r#"401 ApiKey realm="api" | Bearer realm="api", error="invalid_token""#;
         table.row("key or token: a bad token", token_blamed, seen(&bad_token, &[WWW_AUTHENTICATE]));
-        table.row("key or token: neither by its form", token_blamed, seen(&unowned, &[WWW_AUTHENTICATE]));
+        table.row("key or token: a text of neither form", token_blamed, seen(&unowned, &[WWW_AUTHENTICATE]));
         table.row("claims of the token: a token", "200 alice@example.com", with_body(&token_claims));
         table.row("claims of the token: a key, which has none", "403", seen(&key_claims, &[]));
     }
