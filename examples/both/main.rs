@@ -153,17 +153,19 @@ fn to_paste(server: &Server, key: &str, token: &str) -> String {
         "
 Try it from another terminal; Ctrl-C ends the server. The token is good for an hour.
 
+TOKEN='{token}'
+
 # 200: the key or the token
 {curl} -H 'x-api-key: {key}' {url}/me
-{curl} -H 'Authorization: Bearer {token}' {url}/me
+{curl} -H \"Authorization: Bearer $TOKEN\" {url}/me
 # 401: neither; 400: both
 {curl} {url}/me
-{curl} -H 'x-api-key: {key}' -H 'Authorization: Bearer {token}' {url}/me
+{curl} -H 'x-api-key: {key}' -H \"Authorization: Bearer $TOKEN\" {url}/me
 # 403: neither of them has the scope greeter:goodbye
-{curl} -H 'Authorization: Bearer {token}' {url}/goodbye
+{curl} -H \"Authorization: Bearer $TOKEN\" {url}/goodbye
 # hello: the key or the token as metadata
 {grpcurl} -H 'x-api-key: {key}' -d '{{\"name\": \"world\"}}' {address} hello.v1.Greeter/SayHello
-{grpcurl} -H 'authorization: Bearer {token}' -d '{{\"name\": \"world\"}}' {address} hello.v1.Greeter/SayHello
+{grpcurl} -H \"authorization: Bearer $TOKEN\" -d '{{\"name\": \"world\"}}' {address} hello.v1.Greeter/SayHello
 # Unauthenticated: neither
 {grpcurl} {address} hello.v1.Greeter/SayHello
 # the same with curl, which sends an empty message: `grpc-status: 16` is Unauthenticated

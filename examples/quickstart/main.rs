@@ -185,9 +185,11 @@ fn to_paste(server: &Server, key: &str, token: &str) -> String {
         "
 Try it from another terminal; Ctrl-C ends the server. The token is good for an hour.
 
+TOKEN='{token}'
+
 # 200: open to all
 curl -i --cacert {ca_file} {url}/
-# 200: the key in either header field, or as a token
+# 200: the key in either header field, or as a bearer credential
 curl -i --cacert {ca_file} -H 'x-api-key: {key}' {url}/me
 curl -i --cacert {ca_file} -H 'apikey: {key}' {url}/me
 curl -i --cacert {ca_file} -H 'Authorization: Bearer {key}' {url}/me
@@ -198,12 +200,12 @@ curl -i --cacert {ca_file} -H 'x-api-key: {key}' -X POST {url}/orders
 # 401: no key
 curl -i --cacert {ca_file} {url}/me
 # 200: a token, and what it says; 403: it does not have orders:write
-curl -i --cacert {ca_file} -H 'Authorization: Bearer {token}' {url}/token/me
-curl -i --cacert {ca_file} -H 'Authorization: Bearer {token}' -X POST {url}/token/orders
+curl -i --cacert {ca_file} -H \"Authorization: Bearer $TOKEN\" {url}/token/me
+curl -i --cacert {ca_file} -H \"Authorization: Bearer $TOKEN\" -X POST {url}/token/orders
 # 200: the key or the token; 400: both
 curl -i --cacert {ca_file} -H 'x-api-key: {key}' {url}/either
-curl -i --cacert {ca_file} -H 'Authorization: Bearer {token}' {url}/either
-curl -i --cacert {ca_file} -H 'x-api-key: {key}' -H 'Authorization: Bearer {token}' {url}/either
+curl -i --cacert {ca_file} -H \"Authorization: Bearer $TOKEN\" {url}/either
+curl -i --cacert {ca_file} -H 'x-api-key: {key}' -H \"Authorization: Bearer $TOKEN\" {url}/either
 # 401: neither
 curl -i --cacert {ca_file} {url}/either
 # 200: without a look at the certificate
