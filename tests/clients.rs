@@ -7,14 +7,19 @@
 
 #![allow(clippy::expect_used, reason = "a test may stop")]
 
+use std::convert::Infallible;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use http::{Request, Response};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{BearerLayer, Jwt, KeySet, Principal};
 
 /// How long a server may take to start or stop, and a client to do its work.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -161,6 +166,36 @@ async fn grpcio_and_requests_are_served_by_both_on_one_port() {
     let called = run(python.args(arguments).arg(proto_folder)).await;
 
     assert_success(&called);
+}
+
+#[tokio::test]
+async fn tokens_that_pyjwt_signed_are_let_in_whatever_their_algorithm() {
+    let Some(mut python) = python("pyjwt_tokens.py") else { return };
+    let made = run(&mut python).await;
+    assert_success(&made);
+    let made: Vec<Value> = serde_json::from_slice(&made.stdout).expect("it prints JSON");
+    assert_eq!(made.len(), 13);
+
+    for made in made {
+        let (algorithm, token) = (&made["algorithm"], made["token"].as_str().expect("there is a token"));
+        let keys = KeySet::try_from(&made["jwk"]).unwrap();
+        let tokens = Jwt::with_keys(keys).issuer("https://login.example.com").audience("https://api.example.com");
+        let layer = BearerLayer::new(tokens.build().unwrap());
+        let ask = async |token: &str| {
+            let service = layer.layer(service_fn(async |request: Request<()>| {
+                let who = Principal::of(request.extensions()).expect("the layer lets nobody else in");
+                Ok::<_, Infallible>(Response::new(format!("{} {}", who.subject(), who.scopes())))
+            }));
+            let request = Request::get("/").header("authorization", format!("Bearer {token}"));
+            service.oneshot(request.body(()).unwrap()).await.unwrap()
+        };
+
+        let admitted = ask(token).await;
+        let refused = ask(&token.replacen('.', ".e30", 1)).await;
+
+        assert_eq!((admitted.status().as_u16(), admitted.body().as_str()), (200, "älice orders:read"), "{algorithm}");
+        assert_eq!(refused.status().as_u16(), 401, "{algorithm}");
+    }
 }
 
 #[tokio::test]
