@@ -16,6 +16,9 @@ use super::calls::{endpoint, goodbye, greeting, hello, leave, refusal};
 use super::common::{Options, Result, Table};
 use super::hello::HelloReply;
 
+/// A header field, or a piece of metadata.
+type Field<'a> = (&'static str, &'a str);
+
 const API_KEY: &str = "x-api-key";
 const AUTHORIZATION: &str = "authorization";
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -107,7 +110,7 @@ impl<'a> Check<'a> {
         let none = r#"ApiKey realm="api" | Bearer realm="api""#;
         let bad_key = r#"ApiKey realm="api", error="invalid_token" | Bearer realm="api""#;
         let bad_token = r#"ApiKey realm="api" | Bearer realm="api", error="invalid_token""#;
-        let refused: [(&str, &[(&'static str, &str)], &str); 4] = [
+        let refused: [(&str, &[Field<'_>], &str); 4] = [
             ("no credential", &[], none),
             ("a bad key", &[(API_KEY, "tk_demo_nonsense")], bad_key),
             ("a bad token", &[(AUTHORIZATION, &forged)], bad_token),
@@ -210,12 +213,12 @@ impl<'a> Check<'a> {
         self.table.row("a path that is not there", "404 - | -", seen(&missing, &fields));
     }
 
-    async fn get(&self, path: &str, fields: &[(&'static str, &str)]) -> Asked {
+    async fn get(&self, path: &str, fields: &[Field<'_>]) -> Asked {
         let request = self.client.get(format!("https://{}{path}", self.server.address));
         answer(fields.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
-    async fn hello(&self, metadata: &[(&'static str, &str)]) -> Result<Response<HelloReply>, Status> {
+    async fn hello(&self, metadata: &[Field<'_>]) -> Result<Response<HelloReply>, Status> {
         hello(&self.channel, metadata).await
     }
 }
