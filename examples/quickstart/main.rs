@@ -132,6 +132,7 @@ struct Server {
     ca_file: PathBuf,
     keys: MemoryStore,
     issuer: Issuer,
+    tokens: Jwt,
     denied: MemoryDenyList,
     handle: Handle<SocketAddr>,
     running: JoinHandle<std::io::Result<()>>,
@@ -146,13 +147,14 @@ impl Server {
 
         let keys = MemoryStore::with_prefix("tk_demo")?;
         let (issuer, denied) = (Issuer::new()?, MemoryDenyList::new());
-        let app = app(keys.clone(), tokens(&issuer, denied.clone())?)?;
+        let tokens = tokens(&issuer, denied.clone())?;
+        let app = app(keys.clone(), tokens.clone())?;
 
         let handle = Handle::new();
         let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
         let running = tokio::spawn(server.serve(app.into_make_service()));
         let (url, ca_file) = (format!("https://{address}"), options.cert_file.clone());
-        Ok(Self { url, ca_file, keys, issuer, denied, handle, running })
+        Ok(Self { url, ca_file, keys, issuer, tokens, denied, handle, running })
     }
 
     async fn stop(self) -> Result<()> {

@@ -30,6 +30,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     check.good_tokens().await?;
     check.bad_tokens().await?;
     check.denied_tokens().await?;
+    check.replaced_keys().await?;
     check.either().await;
     check.caches().await;
     let verdict = check.table.finish();

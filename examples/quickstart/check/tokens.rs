@@ -118,6 +118,26 @@ impl Check<'_> {
         Ok(())
     }
 
+    pub(super) async fn replaced_keys(&mut self) -> Result<()> {
+        let next = Issuer::new()?;
+        let next_token = bearer(&next.access_token(&json!({ "scope": "orders:read" }))?);
+        let orders = async |token: &str| self.get("/token/orders", &[(AUTHORIZATION, token)]).await;
+
+        let before = orders(&next_token).await;
+        self.server.tokens.replace_keys(next.public_key()?)?;
+        let after = orders(&next_token).await;
+        let old = orders(&self.token).await;
+        self.server.tokens.replace_keys(self.server.issuer.public_key()?)?;
+        let again = orders(&self.token).await;
+
+        let alice = "200 the orders of alice";
+        self.table.row("a token of the issuer's next key", "401 invalid_token", with_error(&before));
+        self.table.row("the same, once the keys are replaced", alice, with_body(&after));
+        self.table.row("a token of the key before, which was remembered", "401 invalid_token", with_error(&old));
+        self.table.row("the same, and that taken back", alice, with_body(&again));
+        Ok(())
+    }
+
     fn access_token(&self, changes: Value) -> Result<String> {
         Ok(bearer(&self.server.issuer.access_token(&changes)?))
     }
