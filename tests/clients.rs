@@ -1,4 +1,5 @@
-//! The examples, seen from outside: their own checks, curl, and two clients in Python.
+//! The examples, seen from outside: their own checks, curl, and clients in Python. Beside them, tokens that somebody
+//! else's library signed.
 //!
 //! The examples have to be built, as `cargo test --all-features` does, and `cargo test --test clients` does not. The
 //! Python clients run where the environment variable `TOWER_KEEP_PYTHON` names an interpreter that has what
@@ -6,17 +7,23 @@
 
 #![allow(clippy::expect_used, reason = "a test may stop")]
 
+use std::convert::Infallible;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use http::{Request, Response};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{BearerLayer, Jwt, KeySet, Principal};
 
 /// How long a server may take to start or stop, and a client to do its work.
 const PATIENCE: Duration = Duration::from_secs(60);
+const EXAMPLES: [&str; 3] = ["quickstart", "grpc", "both"];
 /// What curl says when nobody vouches for the certificate of a server.
 const CURL_CERTIFICATE_REFUSED: i32 = 60;
 
@@ -30,6 +37,13 @@ async fn the_check_of_the_quickstart_finds_nothing_wrong() {
 #[tokio::test]
 async fn the_check_of_grpc_finds_nothing_wrong() {
     let checked = run(example("grpc").arg("--check").args(cert_file("grpc-check"))).await;
+
+    assert_success(&checked);
+}
+
+#[tokio::test]
+async fn the_check_of_both_finds_nothing_wrong() {
+    let checked = run(example("both").arg("--check").args(cert_file("both-check"))).await;
 
     assert_success(&checked);
 }
@@ -59,6 +73,48 @@ async fn curl_is_served_when_it_trusts_the_ca_file() {
 }
 
 #[tokio::test]
+async fn curl_is_served_with_a_token() {
+    let server = Server::start("quickstart", "curl-token").await;
+    let (token, key) = (format!("Authorization: Bearer {}", server.token()), format!("x-api-key: {}", server.key));
+
+    let me = curl(&server, ["--cacert", &server.cert_file, "-H", &token], "/token/me").await;
+    let nobody = curl(&server, ["--cacert", &server.cert_file], "/token/me").await;
+    let lacking = curl(&server, ["--cacert", &server.cert_file, "-H", &token, "-X", "POST"], "/token/orders").await;
+    let by_token = curl(&server, ["--cacert", &server.cert_file, "-H", &token], "/either").await;
+    let by_key = curl(&server, ["--cacert", &server.cert_file, "-H", &key], "/either").await;
+    let by_both = curl(&server, ["--cacert", &server.cert_file, "-H", &key, "-H", &token], "/either").await;
+
+    assert_eq!(text(&me.stdout), "you are alice <alice@example.com>, and may: orders:read\n200");
+    assert!(text(&nobody.stdout).ends_with("401"), "{nobody:?}");
+    assert!(text(&lacking.stdout).ends_with("403"), "{lacking:?}");
+    assert_eq!(text(&by_token.stdout), "you are alice, by bearer\n200");
+    assert_eq!(text(&by_key.stdout), "you are alice, by api-key\n200");
+    assert!(text(&by_both.stdout).ends_with("400"), "{by_both:?}");
+}
+
+#[tokio::test]
+async fn curl_is_answered_in_the_protocol_that_it_speaks() {
+    let server = Server::start("both", "curl-both").await;
+    let token = format!("Authorization: Bearer {}", server.token());
+    let ca = &server.cert_file;
+    let as_grpc = "content-type: application/grpc";
+
+    let me = curl(&server, ["--cacert", ca, "-H", &token], "/me").await;
+    let http = curl(&server, ["--cacert", ca, "-i"], "/me").await;
+    let http1 = curl(&server, ["--cacert", ca, "-i", "--http1.1"], "/me").await;
+    let grpc = ["--cacert", ca, "-i", "-H", as_grpc, "-d", ""];
+    let grpc = curl(&server, grpc, "/hello.v1.Greeter/SayHello").await;
+
+    assert_eq!(text(&me.stdout), "you are alice, by bearer, and may: greeter:hello\n200");
+    for http in [http, http1] {
+        assert!(text(&http.stdout).contains("\ncontent-type: application/problem+json\r\n"), "{http:?}");
+        assert!(text(&http.stdout).ends_with("401"), "{http:?}");
+    }
+    assert!(text(&grpc.stdout).contains("\ngrpc-status: 16\r\n"), "{grpc:?}");
+    assert!(text(&grpc.stdout).ends_with("200"), "{grpc:?}");
+}
+
+#[tokio::test]
 async fn curl_refuses_a_certificate_that_nobody_vouches_for() {
     let server = Server::start("quickstart", "curl-distrusting").await;
 
@@ -83,7 +139,7 @@ async fn requests_is_served_by_the_quickstart() {
     let Some(mut python) = python("https.py") else { return };
     let server = Server::start("quickstart", "requests").await;
 
-    let asked = run(python.args([&server.url, &server.cert_file, &server.key])).await;
+    let asked = run(python.args([&server.url, &server.cert_file, &server.key, server.token()])).await;
 
     assert_success(&asked);
 }
@@ -101,9 +157,51 @@ async fn grpcio_is_served_by_grpc() {
 }
 
 #[tokio::test]
+async fn grpcio_and_requests_are_served_by_both_on_one_port() {
+    let Some(mut python) = python("both.py") else { return };
+    let server = Server::start("both", "python-both").await;
+    let proto_folder = repository().join("examples/grpc/proto");
+
+    let arguments = [&server.url, &server.cert_file, &server.key, server.token()];
+    let called = run(python.args(arguments).arg(proto_folder)).await;
+
+    assert_success(&called);
+}
+
+#[tokio::test]
+async fn tokens_that_pyjwt_signed_are_let_in_whatever_their_algorithm() {
+    let Some(mut python) = python("pyjwt_tokens.py") else { return };
+    let made = run(&mut python).await;
+    assert_success(&made);
+    let made: Vec<Value> = serde_json::from_slice(&made.stdout).expect("it prints JSON");
+    assert_eq!(made.len(), 13);
+
+    for made in made {
+        let (algorithm, token) = (&made["algorithm"], made["token"].as_str().expect("there is a token"));
+        let keys = KeySet::try_from(&made["jwk"]).unwrap();
+        let tokens = Jwt::with_keys(keys).issuer("https://login.example.com").audience("https://api.example.com");
+        let layer = BearerLayer::new(tokens.build().unwrap());
+        let ask = async |token: &str| {
+            let service = layer.layer(service_fn(async |request: Request<()>| {
+                let who = Principal::of(request.extensions()).expect("the layer lets nobody else in");
+                Ok::<_, Infallible>(Response::new(format!("{} {}", who.subject(), who.scopes())))
+            }));
+            let request = Request::get("/").header("authorization", format!("Bearer {token}"));
+            service.oneshot(request.body(()).unwrap()).await.unwrap()
+        };
+
+        let admitted = ask(token).await;
+        let refused = ask(&token.replacen('.', ".e30", 1)).await;
+
+        assert_eq!((admitted.status().as_u16(), admitted.body().as_str()), (200, "älice orders:read"), "{algorithm}");
+        assert_eq!(refused.status().as_u16(), 401, "{algorithm}");
+    }
+}
+
+#[tokio::test]
 async fn options_that_make_no_sense_end_with_2() {
     let cases: [&[&str]; 5] = [&["--prot", "1"], &["stray"], &["--addr"], &["--addr", "localhost:1"], &["--check=yes"]];
-    for name in ["quickstart", "grpc"] {
+    for name in EXAMPLES {
         for arguments in cases {
             let refused = run(example(name).args(arguments)).await;
 
@@ -115,7 +213,7 @@ async fn options_that_make_no_sense_end_with_2() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_an_error_and_leaves_the_cert_file_alone() {
-    for name in ["quickstart", "grpc"] {
+    for name in EXAMPLES {
         let server = Server::start(name, &format!("{name}-taken")).await;
         let before = std::fs::read(&server.cert_file).unwrap();
         let address = server.url.trim_start_matches("https://");
@@ -131,7 +229,7 @@ async fn a_port_that_is_taken_is_an_error_and_leaves_the_cert_file_alone() {
 #[cfg(unix)]
 #[tokio::test]
 async fn an_interrupt_ends_a_server_in_good_order() {
-    for name in ["quickstart", "grpc"] {
+    for name in EXAMPLES {
         let mut server = Server::start(name, &format!("{name}-interrupted")).await;
         let id = server.child.id().expect("the server runs").to_string();
 
@@ -147,6 +245,8 @@ struct Server {
     url: String,
     cert_file: String,
     key: String,
+    /// Only of the examples that have tokens.
+    token: Option<String>,
     child: Child,
     // A server that cannot print would end.
     _stdout: Lines<BufReader<ChildStdout>>,
@@ -175,7 +275,15 @@ impl Server {
         let url = told("listening on ").await;
         let cert_file = told("cert file: ").await;
         let key = told("key: ").await;
-        Self { url, cert_file, key, child, _stdout: stdout }
+        let token = match name {
+            "grpc" => None,
+            _ => Some(told("token: ").await),
+        };
+        Self { url, cert_file, key, token, child, _stdout: stdout }
+    }
+
+    fn token(&self) -> &String {
+        self.token.as_ref().expect("the example has tokens")
     }
 }
 

@@ -1,7 +1,6 @@
 //! What `--check` calls on the running server, over TLS, and what it has to answer.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, TE};
@@ -9,9 +8,8 @@ use http_body_util::{BodyExt, Full};
 use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::metadata::MetadataValue;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Response, Status};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use tonic::{Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
@@ -20,13 +18,11 @@ use tower::ServiceExt;
 use tower_keep::NewKey;
 
 use super::Server;
+use super::calls::{endpoint, goodbye, greeting, hello, leave, refusal, with};
 use super::common::{Options, Result, Table, failure};
-use super::hello::greeter_client::GreeterClient;
-use super::hello::{GoodbyeReply, GoodbyeRequest, HelloReply, HelloRequest};
+use super::hello::{HelloReply, HelloRequest};
 
 const API_KEY: &str = "x-api-key";
-/// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let server = Server::start(options).await?;
@@ -58,13 +54,13 @@ struct Check<'a> {
 impl<'a> Check<'a> {
     async fn new(server: &'a Server) -> Result<Self> {
         let ca = Certificate::from_pem(std::fs::read(&server.ca_file)?);
-        let channel = endpoint(server, ClientTlsConfig::new().ca_certificate(ca))?.connect().await?;
+        let channel = endpoint(server.address, ClientTlsConfig::new().ca_certificate(ca))?.connect().await?;
         let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["greeter:hello"]))?;
         Ok(Self { server, channel, key: issued.key().expose().to_owned(), table: Table::default() })
     }
 
     async fn trust(&mut self) -> Result<()> {
-        let distrusting = endpoint(self.server, ClientTlsConfig::new())?.connect().await;
+        let distrusting = endpoint(self.server.address, ClientTlsConfig::new())?.connect().await;
 
         let actual = match distrusting {
             Ok(_) => "connected".to_owned(),
@@ -105,17 +101,13 @@ impl<'a> Check<'a> {
     async fn scopes(&mut self) -> Result<()> {
         let both = self.server.keys.issue(NewKey::for_owner("carol").scopes(["greeter:hello", "greeter:goodbye"]))?;
 
-        let lacking = self.goodbye(&self.key).await;
-        let holding = self.goodbye(both.key().expose()).await;
+        let lacking = goodbye(&self.channel, &[(API_KEY, &self.key)]).await;
+        let holding = goodbye(&self.channel, &[(API_KEY, both.key().expose())]).await;
         let unlisted = self.unlisted(&[(API_KEY, both.key().expose())]).await;
         let unlisted_no_key = self.unlisted(&[]).await;
 
-        let said = |reply: &Result<Response<GoodbyeReply>, Status>| match reply {
-            Ok(reply) => reply.get_ref().message.clone(),
-            Err(status) => format!("{:?}", status.code()),
-        };
-        self.table.row("a method whose scope the key lacks", "PermissionDenied", said(&lacking));
-        self.table.row("the same with a key that has it", "goodbye, world", said(&holding));
+        self.table.row("a method whose scope the key lacks", "PermissionDenied", leave(&lacking));
+        self.table.row("the same with a key that has it", "goodbye, world", leave(&holding));
         self.table.row("a method that is not listed", "PermissionDenied", greeting(&unlisted));
         self.table.row("a method that is not listed, no key", "Unauthenticated", greeting(&unlisted_no_key));
         Ok(())
@@ -146,13 +138,7 @@ impl<'a> Check<'a> {
     }
 
     async fn hello(&self, metadata: &[(&'static str, &str)]) -> Result<Response<HelloReply>, Status> {
-        let request = with(HelloRequest { name: "world".to_owned() }, metadata)?;
-        GreeterClient::new(self.channel.clone()).say_hello(request).await
-    }
-
-    async fn goodbye(&self, key: &str) -> Result<Response<GoodbyeReply>, Status> {
-        let request = with(GoodbyeRequest { name: "world".to_owned() }, &[(API_KEY, key)])?;
-        GreeterClient::new(self.channel.clone()).say_goodbye(request).await
+        hello(&self.channel, metadata).await
     }
 
     /// Calls a method that the server does not have.
@@ -187,36 +173,4 @@ impl<'a> Check<'a> {
         let trailers = if trailers.is_none() { ", no trailers" } else { "" };
         Ok(format!("{} {kind}, {status}, {message}{trailers}", head.status.as_u16()))
     }
-}
-
-fn endpoint(server: &Server, tls: ClientTlsConfig) -> Result<Endpoint> {
-    let endpoint = Endpoint::from_shared(format!("https://{}", server.address))?;
-    Ok(endpoint.tls_config(tls)?.connect_timeout(PATIENCE).timeout(PATIENCE))
-}
-
-fn with<T>(message: T, metadata: &[(&'static str, &str)]) -> Result<Request<T>, Status> {
-    let mut request = Request::new(message);
-    for (name, value) in metadata {
-        let mut value: MetadataValue<_> =
-            value.parse().map_err(|_| Status::new(Code::Internal, "the key cannot be sent"))?;
-        value.set_sensitive(true);
-        request.metadata_mut().append(*name, value);
-    }
-    Ok(request)
-}
-
-/// Writes what was said and to whom, or the code of the refusal.
-fn greeting(reply: &Result<Response<HelloReply>, Status>) -> String {
-    match reply.as_ref().map(Response::get_ref) {
-        Ok(HelloReply { message, subject }) => format!("{message} ({subject})"),
-        Err(status) => format!("{:?}", status.code()),
-    }
-}
-
-/// Writes the code of a refusal and its challenges.
-fn refusal(reply: &Result<Response<HelloReply>, Status>) -> String {
-    let Err(status) = reply else { return greeting(reply) };
-    let challenges = status.metadata().get_all("www-authenticate");
-    let challenges: Vec<_> = challenges.iter().filter_map(|challenge| challenge.to_str().ok()).collect();
-    format!("{:?} {}", status.code(), challenges.join(" | "))
 }

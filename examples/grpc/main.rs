@@ -1,9 +1,11 @@
 //! A gRPC server over TLS: one service is guarded, the health service beside it is open. `cargo run --example grpc`
 //! prints a key and what to send with it.
 
+mod calls;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod greetings;
 // Made by scripts/generate-grpc.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code has a style of its own")]
 mod hello;
@@ -18,13 +20,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, ServerTlsConfig};
-use tonic::{Request, Response, Status};
 use tower::Layer;
-use tower_keep::{ApiKey, ApiKeyLayer, MemoryStore, Need, NewKey, Principal, RequireScopes};
+use tower_keep::{ApiKey, ApiKeyLayer, MemoryStore, Need, NewKey, RequireScopes};
 
 use common::{About, Certificates, Options, Result};
-use hello::greeter_server::{Greeter, GreeterServer};
-use hello::{GoodbyeReply, GoodbyeRequest, HelloReply, HelloRequest};
+use greetings::Greetings;
+use hello::greeter_server::GreeterServer;
 
 /// How long calls that are on their way may take when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -39,21 +40,6 @@ async fn main() -> ExitCode {
         false => serve(&options).await,
     })
     .await
-}
-
-/// Greets the caller.
-struct Greetings;
-
-#[tonic::async_trait]
-impl Greeter for Greetings {
-    async fn say_hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
-        let subject = Principal::of(request.extensions())?.subject().to_owned();
-        Ok(Response::new(HelloReply { message: format!("hello, {}", request.into_inner().name), subject }))
-    }
-
-    async fn say_goodbye(&self, request: Request<GoodbyeRequest>) -> Result<Response<GoodbyeReply>, Status> {
-        Ok(Response::new(GoodbyeReply { message: format!("goodbye, {}", request.into_inner().name) }))
-    }
 }
 
 /// A server that runs.

@@ -1,8 +1,13 @@
-//! An HTTPS server with open and guarded routes. `cargo run --example quickstart` prints a key and what to send with it.
+//! An HTTPS server with open and guarded routes. `cargo run --example quickstart` prints a key, a token, and what to send
+//! with them.
 
+#[path = "../common/answer.rs"]
+mod answer;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/mint.rs"]
+mod mint;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,16 +19,22 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use serde::Deserialize;
+use serde_json::json;
 use tokio::task::JoinHandle;
-use tower_keep::{ApiKey, ApiKeyLayer, ConfigError, MemoryStore, NewKey, Principal, RequireScopes};
+use tower_keep::{
+    ApiKey, ApiKeyLayer, BearerLayer, Claims, ConfigError, Jwt, MemoryDenyList, MemoryStore, NewKey, Principal,
+    RequireScopes,
+};
 
 use common::{About, Certificates, Options, Result};
+use mint::{AUDIENCE, ISSUER, Issuer};
 
 /// How long requests that are on their way may take when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 const ABOUT: About =
-    About { name: "quickstart", text: "An HTTPS server whose routes are guarded by API keys.", port: 8443 };
+    About { name: "quickstart", text: "An HTTPS server whose routes are guarded by API keys and tokens.", port: 8443 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -35,20 +46,67 @@ async fn main() -> ExitCode {
 }
 
 /// The routes. One layer guards what stands above it; the scopes stand at the routes that need them.
-fn app(keys: MemoryStore) -> Result<Router, ConfigError> {
+fn app(keys: MemoryStore, tokens: Jwt) -> Result<Router, ConfigError> {
     let keys = ApiKeyLayer::over(ApiKey::new(keys).also_header("apikey")?.bearer());
-    let guarded = Router::new()
+    let tokens = BearerLayer::new(tokens);
+    let either = keys.clone().or(tokens.clone());
+    either.check()?;
+
+    let by_key = Router::new()
         .route("/me", get(me))
         .route("/orders", get(list_orders).route_layer(RequireScopes::all(["orders:read"])))
         .route("/orders", post(add_order).route_layer(RequireScopes::all(["orders:write"])))
         .route("/headers", get(headers))
         .route_layer(keys.clone());
+    let by_token = Router::new()
+        .route("/token/me", get(token_me))
+        .route("/token/orders", get(list_orders).route_layer(RequireScopes::all(["orders:read"])))
+        .route("/token/orders", post(add_order).route_layer(RequireScopes::all(["orders:write"])))
+        .route("/token/headers", get(headers))
+        .route_layer(tokens);
+    let by_either =
+        Router::new().route("/either", get(by_which)).route("/either/email", get(email)).route_layer(either);
     let optional = Router::new().route("/maybe", get(maybe)).route_layer(keys.optional());
-    Ok(Router::new().route("/", get(async || "welcome\n")).merge(guarded).merge(optional))
+    Ok(Router::new()
+        .route("/", get(async || "welcome\n"))
+        .merge(by_key)
+        .merge(by_token)
+        .merge(by_either)
+        .merge(optional))
+}
+
+/// The claims of a token that the handlers want, beside the ones that every token has.
+#[derive(Clone, Deserialize)]
+struct Me {
+    email: String,
+}
+
+/// What makes a token good. The key comes from the issuer's own process here; `KeySet::from_file` reads it from a file.
+fn tokens(issuer: &Issuer, denied: MemoryDenyList) -> Result<Jwt> {
+    let tokens = Jwt::with_keys(issuer.public_key()?)
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .claims::<Me>()
+        .deny_list(denied)
+        .build()?;
+    Ok(tokens)
 }
 
 async fn me(who: Principal) -> String {
     format!("you are {}, and may: {}\n", who.subject(), who.scopes())
+}
+
+async fn token_me(Claims(me): Claims<Me>, who: Principal) -> String {
+    format!("you are {} <{}>, and may: {}\n", who.subject(), me.email, who.scopes())
+}
+
+async fn by_which(who: Principal) -> String {
+    format!("you are {}, by {}\n", who.subject(), who.scheme())
+}
+
+/// Needs a token, although the layer lets keys in, too.
+async fn email(Claims(me): Claims<Me>) -> String {
+    format!("{}\n", me.email)
 }
 
 async fn maybe(who: Option<Principal>) -> String {
@@ -63,7 +121,7 @@ async fn add_order(who: Principal) -> (StatusCode, String) {
     (StatusCode::CREATED, format!("an order of {}\n", who.subject()))
 }
 
-/// Tells the names of the header fields that handlers see: the one with the key is never among them.
+/// Tells the names of the header fields that handlers see: the one with the key or token is never among them.
 async fn headers(headers: HeaderMap) -> String {
     headers.keys().map(|name| format!("{name}\n")).collect()
 }
@@ -73,6 +131,9 @@ struct Server {
     url: String,
     ca_file: PathBuf,
     keys: MemoryStore,
+    issuer: Issuer,
+    tokens: Jwt,
+    denied: MemoryDenyList,
     handle: Handle<SocketAddr>,
     running: JoinHandle<std::io::Result<()>>,
 }
@@ -85,12 +146,15 @@ impl Server {
         let tls = RustlsConfig::from_pem(certificates.server.into(), certificates.key.into()).await?;
 
         let keys = MemoryStore::with_prefix("tk_demo")?;
-        let app = app(keys.clone())?;
+        let (issuer, denied) = (Issuer::new()?, MemoryDenyList::new());
+        let tokens = tokens(&issuer, denied.clone())?;
+        let app = app(keys.clone(), tokens.clone())?;
 
         let handle = Handle::new();
         let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
         let running = tokio::spawn(server.serve(app.into_make_service()));
-        Ok(Self { url: format!("https://{address}"), ca_file: options.cert_file.clone(), keys, handle, running })
+        let (url, ca_file) = (format!("https://{address}"), options.cert_file.clone());
+        Ok(Self { url, ca_file, keys, issuer, tokens, denied, handle, running })
     }
 
     async fn stop(self) -> Result<()> {
@@ -103,10 +167,12 @@ async fn serve(options: &Options) -> Result<ExitCode> {
     let interrupted = common::interrupted()?;
     let mut server = Server::start(options).await?;
     let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["orders:read"]))?;
+    let token = server.issuer.access_token(&json!({ "scope": "orders:read" }))?;
     println!("listening on {}", server.url);
     println!("cert file: {}", server.ca_file.display());
     println!("key: {}", issued.key().expose());
-    println!("{}", to_paste(&server, issued.key().expose()));
+    println!("token: {token}");
+    println!("{}", to_paste(&server, issued.key().expose(), &token));
     tokio::select! {
         () = interrupted => server.stop().await?,
         ended = &mut server.running => ended??,
@@ -114,16 +180,18 @@ async fn serve(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn to_paste(server: &Server, key: &str) -> String {
+fn to_paste(server: &Server, key: &str, token: &str) -> String {
     let Server { url, ca_file, .. } = server;
     let ca_file = ca_file.display();
     format!(
         "
-Try it from another terminal; Ctrl-C ends the server.
+Try it from another terminal; Ctrl-C ends the server. The token is good for an hour.
+
+TOKEN='{token}'
 
 # 200: open to all
 curl -i --cacert {ca_file} {url}/
-# 200: the key in either header field, or as a token
+# 200: the key in either header field, or as a bearer credential
 curl -i --cacert {ca_file} -H 'x-api-key: {key}' {url}/me
 curl -i --cacert {ca_file} -H 'apikey: {key}' {url}/me
 curl -i --cacert {ca_file} -H 'Authorization: Bearer {key}' {url}/me
@@ -133,6 +201,15 @@ curl -i --cacert {ca_file} -H 'x-api-key: {key}' {url}/orders
 curl -i --cacert {ca_file} -H 'x-api-key: {key}' -X POST {url}/orders
 # 401: no key
 curl -i --cacert {ca_file} {url}/me
+# 200: a token, and what it says; 403: it does not have orders:write
+curl -i --cacert {ca_file} -H \"Authorization: Bearer $TOKEN\" {url}/token/me
+curl -i --cacert {ca_file} -H \"Authorization: Bearer $TOKEN\" -X POST {url}/token/orders
+# 200: the key or the token; 400: both
+curl -i --cacert {ca_file} -H 'x-api-key: {key}' {url}/either
+curl -i --cacert {ca_file} -H \"Authorization: Bearer $TOKEN\" {url}/either
+curl -i --cacert {ca_file} -H 'x-api-key: {key}' -H \"Authorization: Bearer $TOKEN\" {url}/either
+# 401: neither
+curl -i --cacert {ca_file} {url}/either
 # 200: without a look at the certificate
 curl -i -k -H 'x-api-key: {key}' {url}/me
 # curl: (60): nobody vouches for the certificate

@@ -2,11 +2,10 @@
 
 import pathlib
 import sys
-import tempfile
 
 import grpc
+import stubs
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_tools import protoc
 
 TIMEOUT = 10
 address, cert_file, key, proto_folder = sys.argv[1:]
@@ -20,16 +19,7 @@ def row(name, expected, actual):
     print("ok   " if ok else "FAIL ", name, repr(expected), repr(actual), sep="  ")
 
 
-with tempfile.TemporaryDirectory() as folder:
-    made = protoc.main(
-        ["protoc", f"-I{proto_folder}", f"--python_out={folder}", f"--grpc_python_out={folder}", "hello.proto"]
-    )
-    if made != 0:
-        sys.exit("no stubs could be made of hello.proto")
-    sys.path.insert(0, folder)
-    import hello_pb2
-    import hello_pb2_grpc
-
+hello_pb2, hello_pb2_grpc = stubs.of(proto_folder)
 ca = pathlib.Path(cert_file).read_bytes()
 trusting = grpc.ssl_channel_credentials(root_certificates=ca)
 
