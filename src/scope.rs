@@ -79,7 +79,11 @@ impl Scopes {
 
 /// RFC 6749, section 3.3: `%x21 / %x23-5B / %x5D-7E`, at least one.
 fn is_token(scope: &str) -> bool {
-    !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    is_token_of(scope.as_bytes())
+}
+
+fn is_token_of(scope: &[u8]) -> bool {
+    !scope.is_empty() && scope.iter().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 
 impl fmt::Display for Scopes {
@@ -99,8 +103,10 @@ impl TryFrom<&str> for Scopes {
 
     /// Reads a space-separated list, as in the `scope` parameter of OAuth 2.0.
     fn try_from(list: &str) -> Result<Self, ConfigError> {
-        let are_in_order = || list.split(' ').zip(list.split(' ').skip(1)).all(|(scope, next)| scope < next);
-        match list.split(' ').all(is_token) && are_in_order() {
+        let bytes = list.as_bytes();
+        let is_list = !bytes.is_empty() && bytes.split(|byte| *byte == b' ').all(is_token_of);
+        let mut pairs = bytes.split(|byte| *byte == b' ').zip(bytes.split(|byte| *byte == b' ').skip(1));
+        match is_list && pairs.all(|(scope, next)| scope < next) {
             // Most lists are written as they are kept.
             true => Ok(Self(Some(Arc::from(list)))),
             false => Self::new(list.split(' ').filter(|scope| !scope.is_empty())),

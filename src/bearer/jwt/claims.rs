@@ -9,14 +9,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::value::BorrowedStrDeserializer;
+use serde::de::value::{BorrowedStrDeserializer, SeqDeserializer};
 use serde::de::{
     Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess,
     SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::error::Category;
-use serde_json::from_str;
 use serde_json::value::RawValue;
 
 use super::jws::Text;
@@ -168,14 +167,15 @@ impl<'a> Registered<'a> {
         }
     }
 
-    /// Notes a claim that may be of several JSON types.
-    fn note_value(&mut self, claim: Claim, value: &'a str, expected: &Expected) -> Result<(), &'static str> {
+    /// Notes a claim that is a string or an array of strings.
+    fn note_list(&mut self, claim: Claim, list: &Known<'a>, expected: &Expected) -> Result<(), &'static str> {
         match claim {
-            Claim::Aud => self.aud = Some(names_one_of(value, &expected.audiences)?),
-            Claim::Scope => self.scopes = Some(scopes(value)?),
-            Claim::Scp => self.scp = Some(scopes(value)?),
-            Claim::Cnf => self.bound = true,
-            _ => self.of_id_token = true,
+            // RFC 7519, section 4.1.3.
+            Claim::Aud => {
+                self.aud = Some(list.texts().iter().any(|name| expected.audiences.iter().any(|it| it == name)))
+            }
+            Claim::Scope => self.scopes = Some(scopes(list)?),
+            _ => self.scp = Some(scopes(list)?),
         }
         Ok(())
     }
@@ -188,46 +188,15 @@ const MISFIT: &str = "token_claims_misfit";
 /// The claims are no JSON.
 const UNREADABLE: &str = "token_claims";
 
-/// Reads `aud`, a string or an array of strings (RFC 7519, section 4.1.3), and returns whether it names one of some.
-fn names_one_of(value: &str, audiences: &[String]) -> Result<bool, &'static str> {
-    let is_ours = |Text(name): &Text<'_>| audiences.iter().any(|audience| *audience == *name);
-    if value.starts_with('"') {
-        return from_str(value).map(|name| is_ours(&name)).map_err(|_| WRONG_TYPE);
-    }
-    let mut array = serde_json::Deserializer::from_str(value);
-    array.deserialize_seq(Strings { wanted: is_ours }).map_err(|_| WRONG_TYPE)
-}
-
-/// Reads an array of strings, all of them, and returns whether one of them is wanted.
-struct Strings<F> {
-    wanted: F,
-}
-
-impl<'de, F: Fn(&Text<'de>) -> bool> Visitor<'de> for Strings<F> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of strings")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
-        let mut found = false;
-        while let Some(name) = seq.next_element()? {
-            found |= (self.wanted)(&name);
-        }
-        Ok(found)
-    }
-}
-
 /// Reads scopes: a list with spaces between (RFC 8693, section 4.2), or an array. An element of an array that is not a
 /// scope, such as a role of two words, grants nothing.
-fn scopes(value: &str) -> Result<Scopes, &'static str> {
-    if value.starts_with('"') {
-        let Text(list) = from_str(value).map_err(|_| WRONG_TYPE)?;
-        return Scopes::try_from(&*list).map_err(|_| "token_scope");
+fn scopes(list: &Known<'_>) -> Result<Scopes, &'static str> {
+    match list {
+        Known::List(names) => Ok(Scopes::of_those_that_are(names.iter().map(|name| &**name))),
+        list => {
+            list.texts().iter().try_fold(Scopes::none(), |_, list| Scopes::try_from(&**list)).map_err(|_| "token_scope")
+        }
     }
-    let names: Vec<Text<'_>> = from_str(value).map_err(|_| WRONG_TYPE)?;
-    Ok(Scopes::of_those_that_are(names.iter().map(|Text(name)| &**name)))
 }
 
 /// One pass over the claims.
@@ -297,10 +266,18 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
                 self.registered.note_date(claim, number.date());
                 seed.deserialize(Known::Number(number).into_deserializer())
             }
+            Some(claim @ (Claim::Aud | Claim::Scope | Claim::Scp)) => {
+                let TextOrList(list) = self.typed()?;
+                let noted = self.registered.note_list(claim, &list, self.expected);
+                noted.map_err(|fault| self.fail(fault))?;
+                seed.deserialize(list.into_deserializer())
+            }
             Some(claim) => {
                 let value: &'a RawValue = self.map.next_value()?;
-                let noted = self.registered.note_value(claim, value.get(), self.expected);
-                noted.map_err(|fault| self.fail(fault))?;
+                match claim {
+                    Claim::Cnf => self.registered.bound = true,
+                    _ => self.registered.of_id_token = true,
+                }
                 self.hand_on(seed, value)
             }
         }
@@ -379,6 +356,53 @@ impl Visitor<'_> for NumberVisitor {
 enum Known<'a> {
     Text(Cow<'a, str>),
     Number(Number),
+    List(Vec<Cow<'a, str>>),
+}
+
+impl<'a> Known<'a> {
+    /// Returns the text, or all of them.
+    fn texts(&self) -> &[Cow<'a, str>] {
+        match self {
+            Self::Text(text) => std::slice::from_ref(text),
+            Self::List(texts) => texts,
+            Self::Number(_) => &[],
+        }
+    }
+}
+
+/// A string, or an array of strings.
+struct TextOrList<'a>(Known<'a>);
+
+impl<'de> Deserialize<'de> for TextOrList<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrListVisitor).map(Self)
+    }
+}
+
+struct TextOrListVisitor;
+
+impl<'de> Visitor<'de> for TextOrListVisitor {
+    type Value = Known<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or an array of strings")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Known<'de>, E> {
+        Ok(Known::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Known<'de>, E> {
+        Ok(Known::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Known<'de>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(Text(text)) = seq.next_element()? {
+            texts.push(text);
+        }
+        Ok(Known::List(texts))
+    }
 }
 
 impl<'a, E: Error> IntoDeserializer<'a, E> for Known<'a> {
@@ -404,6 +428,7 @@ impl<'a, E: Error> Deserializer<'a> for Again<'a, E> {
             Known::Number(Number::Positive(number)) => visitor.visit_u64(number),
             Known::Number(Number::Negative(number)) => visitor.visit_i64(number),
             Known::Number(Number::Fraction(number)) => visitor.visit_f64(number),
+            Known::List(texts) => visitor.visit_seq(SeqDeserializer::new(texts.into_iter().map(Known::Text))),
         }
     }
 
@@ -423,7 +448,7 @@ impl<'a, E: Error> Deserializer<'a> for Again<'a, E> {
     ) -> Result<V::Value, E> {
         match self.known {
             Known::Text(text) => visitor.visit_enum(text.into_deserializer()),
-            Known::Number(_) => Err(E::custom(MISFIT)),
+            Known::Number(_) | Known::List(_) => Err(E::custom(MISFIT)),
         }
     }
 

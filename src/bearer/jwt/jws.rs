@@ -91,7 +91,8 @@ impl<'a> Header<'a> {
     /// read over: a token does not say by which key it is to be trusted.
     pub(crate) fn decode(segment: &[u8], buffer: &'a mut Vec<u8>) -> Result<Self, Rejection> {
         decode(segment, buffer)?;
-        let raw: Raw<'a> = serde_json::from_slice(buffer).map_err(|_| Rejection::invalid("token_header"))?;
+        let raw = std::str::from_utf8(buffer).ok().and_then(|json| serde_json::from_str::<Raw<'a>>(json).ok());
+        let raw = raw.ok_or(Rejection::invalid("token_header"))?;
         // RFC 7515, section 4.1.11, RFC 7797 and RFC 7516: what changes how a token is read is refused, all of it.
         if raw.extended {
             return Err(Rejection::invalid("token_extension"));

@@ -122,7 +122,7 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// Compares in a time that depends on the lengths alone. It takes whole words, so a token costs tens of nanoseconds.
+/// Compares in a time that depends on the lengths alone.
 pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
 }
