@@ -104,8 +104,10 @@ impl Expected {
 impl<'a> Registered<'a> {
     /// Reads the claims of a token whose signature is good.
     pub(crate) fn read<T: DeserializeOwned + Any>(json: &'a [u8], expected: &Expected) -> Result<(Self, T), Rejection> {
+        // RFC 8725, section 3.7. The parser itself looks at the strings alone that somebody asks for.
+        let json = std::str::from_utf8(json).map_err(|_| Rejection::invalid("token_claims"))?;
         let mut registered = Self::default();
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let mut deserializer = serde_json::Deserializer::from_str(json);
         let pass = Pass { registered: &mut registered, expected, details: PhantomData };
         let read = deserializer.deserialize_map(pass).and_then(|details| deserializer.end().map(|()| details));
         match read {
