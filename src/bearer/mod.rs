@@ -26,6 +26,8 @@ use crate::{Admission, Answer, AuthLayer, Cause, Challenge, ConfigError, Princip
 const SCHEME: &str = "bearer";
 /// The authentication scheme of the challenge and of `Authorization`.
 const SCHEME_NAME: &str = "Bearer";
+/// The authentication scheme of tokens that come with a proof (RFC 9449, section 7.1).
+const DPOP: &str = "DPoP";
 
 /// Guards a service by bearer tokens.
 ///
@@ -51,7 +53,8 @@ impl BearerLayer {
 }
 
 /// The bearer token scheme: a token in `Authorization: Bearer`, and nowhere else. Tokens in a query are ignored, and
-/// those in a form are never looked for (RFC 6750, section 2; OAuth 2.1, section 5.1).
+/// those in a form are never looked for (RFC 6750, section 2; OAuth 2.1, section 5.1). A token under `DPoP` is refused, since
+/// its proof is not looked at.
 #[derive(Clone)]
 pub struct Bearer {
     verifier: Arc<dyn TokenVerifier>,
@@ -89,7 +92,8 @@ impl Scheme for Bearer {
     fn take(&self, head: &mut Parts) -> Result<Option<PresentedToken>, Rejection> {
         let mut values = head.headers.get_all(AUTHORIZATION).iter();
         let (Some(first), second) = (values.next(), values.next()) else { return Ok(None) };
-        let is_ours = |value: &HeaderValue| behind_scheme(value).is_some();
+        let is_bound = |value: &HeaderValue| token::scheme(value).eq_ignore_ascii_case(DPOP.as_bytes());
+        let is_ours = |value: &HeaderValue| behind_scheme(value).is_some() || is_bound(value);
         if !is_ours(first) && !second.into_iter().chain(values).any(is_ours) {
             return Ok(None);
         }
@@ -100,6 +104,10 @@ impl Scheme for Bearer {
             return Err(Rejection::malformed("credential_repeated").presented_as(Some(SCHEME_NAME)));
         }
         let Some(value) = value else { return Ok(None) };
+        // A credential that is not taken is no absent one: an optional layer does not make nobody of its holder.
+        if is_bound(&value) {
+            return Err(Rejection::invalid("dpop_unsupported").presented_as(Some(DPOP)));
+        }
         // RFC 6750, section 2.1: one space, and a token behind it. More spaces hurt nobody.
         let token = match behind_scheme(&value) {
             Some([b' ', rest @ ..]) => rest.trim_ascii_start(),
