@@ -1,4 +1,8 @@
 //! Bearer tokens.
 
 mod accepted;
+mod claims;
+mod details;
 pub mod mint;
+mod times;
+mod tools;
