@@ -4,6 +4,7 @@ mod accepted;
 mod claims;
 mod details;
 pub mod mint;
+mod remembered;
 mod settings;
 mod times;
 mod tools;
