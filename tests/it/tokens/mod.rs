@@ -2,6 +2,7 @@
 
 mod accepted;
 mod claims;
+mod denied;
 mod details;
 pub mod mint;
 mod remembered;
