@@ -7,5 +7,6 @@ mod details;
 pub mod mint;
 mod remembered;
 mod settings;
+mod shared_field;
 mod times;
 mod tools;
