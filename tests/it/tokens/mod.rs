@@ -4,6 +4,7 @@ mod accepted;
 mod claims;
 mod denied;
 mod details;
+mod extractor;
 pub mod mint;
 mod remembered;
 mod settings;
