@@ -402,6 +402,11 @@ fn a_set_and_a_single_key_are_told_apart() {
     assert_eq!((set.len(), set.skipped().len()), (1, 1));
     let only = KeySet::try_from(&json!({ "keys": [private] })).unwrap_err();
     assert!(matches!(only, ConfigError::KeysMissing { skipped } if skipped[0].fault() == &KeyFault::Private));
+    // An array is no key, and no set, however well its elements would do as members.
+    let positional = json!(["OKP", "k1", "EdDSA", null, null, "Ed25519", encode([7; 32])]);
+    assert_eq!(VerificationKey::jwk(positional.to_string()).unwrap_err(), ConfigError::Key(KeyFault::Malformed));
+    let nested = KeySet::try_from(&json!([[signer.jwk()]])).unwrap_err();
+    assert!(matches!(nested, ConfigError::KeySetUnreadable { .. }), "{nested}");
     let secret = Signer::new(Algorithm::HS256);
     let mixed = KeySet::try_from(&json!({ "keys": [signer.jwk(), secret.jwk()] }));
     assert_eq!(mixed.unwrap_err(), ConfigError::KeySetMixed);

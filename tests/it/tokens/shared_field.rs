@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use tower::{Layer, Service};
 use tower_keep::{
     Anonymous, Answer, ApiKey, ApiKeyLayer, AuthLayer, BearerLayer, ConfigError, IssuedKey, KeyFormat, KeyHasher,
@@ -171,6 +171,7 @@ fn rows(world: &World) -> Vec<Row> {
         same("token under ApiKey", raw(&format!("ApiKey {jwt}")), Bad("ApiKey")),
         same("key without a scheme", raw(key), Malformed("ApiKey")),
         same("token", bearer(jwt), In("alice")),
+        same("token, behind more spaces than one", raw(&format!("Bearer    {jwt}")), In("alice")),
         same("token, expired", bearer(&world.expired), Bad("Bearer")),
         same("token, cut off", bearer(&jwt[..jwt.len() - 4]), Bad("Bearer")),
         same("text of three segments", bearer("aaaa.bbbb.cccc"), Bad("Bearer")),
@@ -361,5 +362,22 @@ async fn both_credentials_are_gone_whatever_the_verdict() {
         };
         assert_eq!(error.reason(), "credential_repeated");
         assert!(head.headers.is_empty(), "{:?}", head.headers);
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_malformed() {
+    let world = World::new();
+    for bytes in [&b"Bearer \xff"[..], b"Bearer a.b.\xe9", b"Bearer \xc3\xa9", b"Bearer test_\xff"] {
+        for layer in [0, 1, 2] {
+            let mut request = get("/");
+            request.headers_mut().insert("authorization", HeaderValue::from_bytes(bytes).unwrap());
+            let (response, heads) = match layer {
+                0 => send(world.tokens(), request).await,
+                1 => send(world.keys().or(world.tokens()).optional(), request).await,
+                _ => send(BearerLayer::new(Sessions).or(world.tokens()).or(world.keys()), request).await,
+            };
+            assert_eq!((response.status(), heads.len()), (StatusCode::BAD_REQUEST, 0), "{bytes:?} {layer}");
+        }
     }
 }
