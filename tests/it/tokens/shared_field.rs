@@ -290,6 +290,18 @@ async fn two_formats_of_keys_share_a_field_by_their_prefixes() {
 }
 
 #[tokio::test]
+async fn of_two_that_are_equally_sure_the_first_one_takes_it() {
+    let (world, other) = (World::new(), World::new());
+    for (value, expected) in [(world.key(), "billing"), (&world.jwt, "alice")] {
+        let fields = [("authorization", format!("Bearer {value}"))];
+        let first = || world.keys().or(world.tokens());
+        let second = || other.keys().or(other.tokens());
+        assert_outcome(first().or(second()), expected, &fields, In(expected)).await;
+        assert_outcome(second().or(first()), expected, &fields, Bad("Bearer")).await;
+    }
+}
+
+#[tokio::test]
 async fn keys_that_are_not_read_from_bearer_leave_it_to_tokens() {
     let world = World::new();
     let keys = || ApiKeyLayer::new(world.keys.clone());
