@@ -9,9 +9,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
-use tower_keep::{Algorithm, Denial, Jwt, JwtBuilder, KeySet, MemoryDenyList};
+use tower_keep::{Algorithm, Denial, Jwt, JwtBuilder, KeySet, MemoryDenyList, VerificationKey};
 
-use super::mint::{Signer, claims, claims_with};
+use super::mint::{Signer, claims, claims_with, verifier};
 use super::tools::{SetClock, outcome, verdict};
 use crate::support::{START, at};
 
@@ -121,6 +121,39 @@ fn keys_that_cannot_be_taken_leave_everything_as_it_was() {
     assert_eq!(outcome(&jwt, &token), "ok");
     assert_eq!(reads(), 1);
     assert_eq!(jwt.keys().iter().map(|key| key.algorithm()).collect::<Vec<_>>(), [Some(Algorithm::EdDSA)]);
+}
+
+#[test]
+fn a_header_that_several_keys_may_mean_is_none_of_one_key() {
+    let signers = [0; 3].map(|_| Signer::new(Algorithm::EdDSA));
+    let unnamed = signers.each_ref().map(|signer| VerificationKey::der(Algorithm::EdDSA, signer.spki()).unwrap());
+    let jwt = verifier(KeySet::new(unnamed).unwrap()).remember_none().build().unwrap();
+    for _ in 0..3 {
+        for signer in &signers {
+            assert_eq!(outcome(&jwt, &signer.token(&claims())), "ok");
+        }
+        assert_eq!(outcome(&jwt, &Signer::new(Algorithm::EdDSA).token(&claims())), "token_signature");
+    }
+}
+
+#[test]
+fn however_many_headers_there_are_each_is_read_right() {
+    let signers = [0; 2].map(|_| Signer::new(Algorithm::EdDSA));
+    let key = |number: usize| {
+        let key = VerificationKey::der(Algorithm::EdDSA, signers[number % 2].spki()).unwrap();
+        key.with_kid(&format!("key-{number}"))
+    };
+    let jwt = verifier(KeySet::new((0..40).map(key)).unwrap()).remember_none().build().unwrap();
+    for _ in 0..2 {
+        for number in 0..40 {
+            let header = |typ: &str| json!({ "alg": "EdDSA", "typ": typ, "kid": format!("key-{number}") }).to_string();
+            let token = |signer: &Signer, typ: &str| signer.jws(header(typ), claims().to_string());
+            let (right, wrong) = (&signers[number % 2], &signers[(number + 1) % 2]);
+            assert_eq!(outcome(&jwt, &token(right, "at+jwt")), "ok", "{number}");
+            assert_eq!(outcome(&jwt, &token(wrong, "at+jwt")), "token_signature", "{number}");
+            assert_eq!(outcome(&jwt, &token(right, "JWT")), "token_typ", "{number}");
+        }
+    }
 }
 
 #[test]
