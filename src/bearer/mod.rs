@@ -26,6 +26,8 @@ use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Principal, Rej
 const SCHEME: &str = "bearer";
 /// The authentication scheme of the challenge and of `Authorization`.
 const SCHEME_NAME: &str = "Bearer";
+/// The authentication scheme of tokens that come with a proof (RFC 9449, section 7.1).
+const DPOP: &str = "DPoP";
 
 /// Guards a service by bearer tokens.
 ///
@@ -51,7 +53,8 @@ impl BearerLayer {
 }
 
 /// The bearer token scheme: a token in `Authorization: Bearer`, and nowhere else. Tokens in a query are ignored, and
-/// those in a form are never looked for (RFC 6750, section 2; OAuth 2.1, section 5.1).
+/// those in a form are never looked for (RFC 6750, section 2; OAuth 2.1, section 5.1). A token under `DPoP` is refused, since
+/// its proof is not looked at.
 #[derive(Clone)]
 pub struct Bearer {
     verifier: Arc<dyn TokenVerifier>,
@@ -95,7 +98,8 @@ impl Scheme for Bearer {
 
     fn take(&self, head: &mut Parts) -> Result<Option<PresentedToken>, Rejection> {
         let values = head.headers.get_all(AUTHORIZATION);
-        if !values.iter().any(|value| behind_scheme(value).is_some()) {
+        let is_bound = |value: &HeaderValue| token::scheme(value).eq_ignore_ascii_case(DPOP.as_bytes());
+        if !values.iter().any(|value| behind_scheme(value).is_some() || is_bound(value)) {
             return Ok(None);
         }
         // A second field is malformed, whatever it holds (RFC 9110, section 11.6.2).
@@ -105,6 +109,10 @@ impl Scheme for Bearer {
             return Err(Rejection::malformed("credential_repeated").presented_as(Some(SCHEME_NAME)));
         }
         let Some(value) = value else { return Ok(None) };
+        // A credential that is not taken is no absent one: an optional layer does not make nobody of its holder.
+        if is_bound(&value) {
+            return Err(Rejection::invalid("dpop_unsupported").presented_as(Some(DPOP)));
+        }
         let token = behind_scheme(&value).and_then(token_in).unwrap_or_default();
         // A JWT of other characters is found out where it is decoded.
         let is_readable = match self.verifier.form() {

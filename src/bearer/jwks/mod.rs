@@ -65,6 +65,9 @@ impl KeySet {
         let json = json.as_ref();
         let document: Document<'_> = serde_json::from_slice(json)
             .map_err(|error| ConfigError::KeySetUnreadable { reason: without_text(&error) })?;
+        if !is_object(json) {
+            return Err(ConfigError::KeySetUnreadable { reason: "it is not a JSON object".to_owned() });
+        }
         match document.keys {
             Some(keys) => Self::collect(keys.into_iter().map(|key| read(key.get().as_bytes()))),
             None => VerificationKey::jwk(json).map(Self::from),
@@ -214,6 +217,11 @@ impl KeySet {
             false => Ok(set),
         }
     }
+}
+
+/// Returns whether JSON is an object: a derived reader takes an array for one, its elements for the members in their order.
+fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
 }
 
 fn read(json: &[u8]) -> (Option<String>, Result<VerificationKey, KeyFault>) {

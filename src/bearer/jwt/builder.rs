@@ -310,7 +310,10 @@ impl Settings {
         let is_empty = String::is_empty;
         let wrong = [
             (!self.any_issuer && self.issuer.as_ref().is_none_or(is_empty), ConfigError::IssuerMissing),
-            (!self.any_audience && audiences.iter().all(is_empty), ConfigError::AudienceMissing),
+            (
+                !self.any_audience && (audiences.is_empty() || audiences.iter().any(is_empty)),
+                ConfigError::AudienceMissing,
+            ),
             (self.algorithms.as_ref().is_some_and(Vec::is_empty), ConfigError::AlgorithmsMissing),
             (self.leeway > LEEWAY_MAX, ConfigError::LeewayTooLong { given: self.leeway }),
             (self.token_limit == 0, ConfigError::TokenLimitZero),

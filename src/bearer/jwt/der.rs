@@ -22,6 +22,12 @@ fn rsa_public_key_of(der: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((n, whole(rest, INTEGER)?))
 }
 
+/// Returns whether bytes are one sequence and no more, or none at all but a bare key of a curve: a point, which does not
+/// start as a sequence does, or 32 bytes, of which no `SubjectPublicKeyInfo` has as few.
+pub(crate) fn is_key(der: &[u8]) -> bool {
+    der.len() == 32 || der.first() != Some(&SEQUENCE) || whole(der, SEQUENCE).is_some()
+}
+
 /// Reads one element that leaves nothing behind.
 fn whole(der: &[u8], tag: u8) -> Option<&[u8]> {
     element(der, tag).and_then(|(value, rest)| rest.is_empty().then_some(value))

@@ -91,8 +91,10 @@ impl<'a> Header<'a> {
     /// read over: a token does not say by which key it is to be trusted.
     pub(crate) fn decode(segment: &[u8], buffer: &'a mut Vec<u8>) -> Result<Self, Rejection> {
         decode(segment, buffer)?;
-        let raw = std::str::from_utf8(buffer).ok().and_then(|json| serde_json::from_str::<Raw<'a>>(json).ok());
-        let raw = raw.ok_or(Rejection::invalid("token_header"))?;
+        let wrong = || Rejection::invalid("token_header");
+        // Parameters that are read over have to be UTF-8, too (RFC 7515, section 4).
+        let json = std::str::from_utf8(buffer).map_err(|_| wrong())?;
+        let raw: Raw<'a> = serde_json::from_str(json).map_err(|_| wrong())?;
         // RFC 7515, section 4.1.11, RFC 7797 and RFC 7516: what changes how a token is read is refused, all of it.
         if raw.extended {
             return Err(Rejection::invalid("token_extension"));

@@ -102,6 +102,8 @@ impl Verifier {
                 let (n, e) = super::der::rsa_public_key(der).ok_or(KeyFault::Der)?;
                 Self::rsa(algorithm, n, e)
             }
+            // The library reads one element, and does not mind what follows it.
+            _ if !super::der::is_key(der) => Err(KeyFault::Der),
             Family::EllipticCurve => {
                 let (parameters, _) = curve(algorithm).ok_or(KeyFault::AlgorithmMismatch)?;
                 ParsedPublicKey::new(parameters, der).map(Self::Public).map_err(|_| KeyFault::Der)

@@ -123,8 +123,13 @@ pub(crate) type Predicate<T> = Box<dyn Fn(&T) -> bool + Send + Sync>;
 impl<T: Any + Send + Sync> Conditions<T> {
     /// Judges a token at a time.
     pub(crate) fn judge(&self, token: &Arc<Token<T>>, now: SystemTime) -> Answer<Result<Principal, Rejection>> {
-        // A clock before 1970 is 1970: every token is from the future then, and refused.
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Without the time nothing is known of a token that does not say when it was made, and the fault is ours.
+        let Ok(now) = now.duration_since(UNIX_EPOCH) else {
+            return Answer::Now(Err(Rejection::misconfigured(
+                "clock_before_1970",
+                "the clock shows a time before 1970",
+            )));
+        };
         if let Some(reason) = self.fault(token, now) {
             return Answer::Now(Err(about(token, Rejection::invalid(reason))));
         }
