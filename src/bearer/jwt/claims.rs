@@ -112,14 +112,16 @@ impl<'a> Registered<'a> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let pass = Pass { registered: &mut registered, expected, details: PhantomData };
         let read = deserializer.deserialize_map(pass).and_then(|details| deserializer.end().map(|()| details));
-        match (read, registered.fault) {
-            // What the parser says may quote the token, so only its kind is told.
-            (Err(error), _) if error.classify() != Category::Data => Err(Rejection::invalid(UNREADABLE)),
-            // A type may make the best of an error, which does not make a claim good that is ours to judge.
-            (_, Some(fault)) => Err(Rejection::invalid(fault)),
-            (Err(_), None) => Err(Rejection::invalid(MISFIT)),
-            (Ok(details), None) => Ok((registered, details)),
+        // A type may make the best of an error, which does not make a claim good that is ours to judge.
+        if let Some(fault) = registered.fault {
+            return Err(Rejection::invalid(fault));
         }
+        // What the parser says may quote the token, so only its kind is told.
+        let kind = |error: serde_json::Error| match error.classify() {
+            Category::Data => MISFIT,
+            _ => UNREADABLE,
+        };
+        read.map(|details| (registered, details)).map_err(|error| Rejection::invalid(kind(error)))
     }
 
     /// Returns whether the token says which scopes it has, if only none.
