@@ -19,7 +19,8 @@ use jwk::Jwk;
 /// Keys that verify the signatures of one issuer.
 ///
 /// A JWK that cannot be used is skipped, with its reason, and takes no other one along: sets in the field hold keys for
-/// encryption, of other curves, of algorithms to come.
+/// encryption, of other curves, of algorithms to come. Only two that share a `kid` do, where each could be the one that is
+/// meant.
 ///
 /// ```
 /// use tower_keep::{KeyFault, KeySet};
@@ -193,6 +194,14 @@ impl KeySet {
                     indices.push(index);
                 }
                 Err(fault) => set.skipped.push(SkippedKey::new(index, kid, fault)),
+            }
+        }
+        // One that is broken may be the one that is meant, too.
+        let broken: Vec<_> =
+            set.skipped.iter().filter(|key| key.fault().is_of_the_key()).map(SkippedKey::kid).collect();
+        for (key, index) in set.keys.iter().zip(&indices) {
+            if key.kid().is_some() && broken.contains(&key.kid()) {
+                repeated.push(*index);
             }
         }
         if set.keys.iter().any(VerificationKey::is_secret) && !set.keys.iter().all(VerificationKey::is_secret) {
