@@ -1,4 +1,6 @@
 //! Bearer tokens.
 
 mod accepted;
+mod judge;
 pub mod mint;
+mod vectors;
