@@ -45,7 +45,7 @@ pub enum KeyFault {
         /// How many are needed.
         needed: usize,
     },
-    /// The secret stands in documentation or repeats itself, so everybody can guess it.
+    /// The secret stands in documentation or repeats itself, so everybody can guess it, or it is a public key in PEM.
     SecretWeak,
     /// Another key has the same `kid` and the same algorithm, or is broken, so it is not clear which one is meant.
     KidRepeated,

@@ -23,11 +23,16 @@ const KNOWN: [&str; 16] = [
 /// A text that is nothing but a shorter one again and again is as good as the shorter one.
 const PERIOD_MAX: usize = 16;
 
-/// Returns whether everybody can guess a secret.
+/// Where a key in PEM begins: a public one, mostly, in the place of a secret.
+const PEM: &[u8] = b"-----BEGIN ";
+
+/// Returns whether everybody can guess a secret, or look it up.
 pub(crate) fn is_known(secret: &[u8]) -> bool {
     let repeats = |period: usize| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b);
     let is_text = secret.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    KNOWN.iter().any(|known| known.as_bytes() == secret) || (is_text && (1..=PERIOD_MAX).any(repeats))
+    KNOWN.iter().any(|known| known.as_bytes() == secret)
+        || (is_text && (1..=PERIOD_MAX).any(repeats))
+        || secret.windows(PEM.len()).any(|part| part == PEM)
 }
 
 /// Returns whether a modulus bears the mark of the generator behind CVE-2017-15361 (ROCA): modulo every small prime it is
@@ -54,6 +59,7 @@ mod tests {
             "a-string-secret-at-least-256-bits-long",
             "secretsecretsecretsecretsecretsecret",
             "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA",
         ];
         for secret in weak {
             assert!(is_known(secret.as_bytes()), "{secret}");
