@@ -64,6 +64,10 @@ impl Verifier {
         if !MODULUS.contains(&bits) {
             return Err(KeyFault::ModulusSize { bits });
         }
+        // The library takes it, and then finds no signature of it good.
+        if n.last().is_none_or(|last| last % 2 == 0) {
+            return Err(KeyFault::Malformed);
+        }
         if e.len() > 4 || matches!(e, [] | [0..=2]) || e.last().is_none_or(|last| last % 2 == 0) {
             return Err(KeyFault::ExponentInvalid);
         }
