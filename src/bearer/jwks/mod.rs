@@ -64,8 +64,8 @@ impl KeySet {
             keys: Option<Vec<&'a RawValue>>,
         }
         let json = json.as_ref();
-        let document: Document<'_> = serde_json::from_slice(json)
-            .map_err(|error| ConfigError::KeySetUnreadable { reason: without_text(&error) })?;
+        let document: Document<'_> =
+            object(json).map_err(|error| ConfigError::KeySetUnreadable { reason: without_text(&error) })?;
         match document.keys {
             Some(keys) => Self::collect(keys.into_iter().map(|key| read(key.get().as_bytes()))),
             None => VerificationKey::jwk(json).map(Self::from),
@@ -230,8 +230,16 @@ fn read(json: &[u8]) -> (Option<String>, Result<VerificationKey, KeyFault>) {
     struct Named {
         kid: Option<String>,
     }
-    let kid = || serde_json::from_slice::<Named>(json).ok()?.kid;
+    let kid = || object::<Named>(json).ok()?.kid;
     (kid(), Jwk::parse(json).and_then(VerificationKey::from_jwk))
+}
+
+/// Reads a JSON object. What serde derives takes an array as well, as if its elements were the members in their order.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
+    match json.trim_ascii_start() {
+        [b'[', ..] => Err(serde::de::Error::custom("an array")),
+        _ => serde_json::from_slice(json),
+    }
 }
 
 /// Says where a text stops being JSON, and nothing of the text: it may hold a secret.
