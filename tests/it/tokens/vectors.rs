@@ -3,8 +3,9 @@
 //! They are not part of this repository. The environment variable `TOWER_KEEP_VECTORS` names their folder. Where there is
 //! none, these tests say so and pass, except in CI, where they fail.
 
+mod files;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use base64::Engine;
@@ -15,6 +16,7 @@ use tower_keep::{Algorithm, Clock, ConfigError, Jwt, KeyFault, KeySet, Verificat
 use super::judge::{ADMITTED, reason};
 use super::mint::{ALGORITHMS, Signer, decode};
 use crate::support::at;
+use files::{Test, folder, json_file, json_files, many, wycheproof};
 
 /// Vectors that say something else than this crate does, on purpose: their file, their id, and why.
 const WAIVED: [(&str, u64, &str); 6] = [
@@ -245,7 +247,7 @@ fn the_tokens_of_rfc_7515_lack_nothing_but_a_subject() {
         assert_eq!(reason(&build("joe"), token), "token_claim_missing");
         assert_eq!(reason(&build("ann"), token), "token_issuer");
         let (signed, _) = token.rsplit_once('.').unwrap();
-        assert_eq!(reason(&build("joe"), &format!("{signed}.AAAA")), "token_signature");
+        assert_eq!(reason(&build("joe"), format!("{signed}.AAAA")), "token_signature");
     }
 }
 
@@ -294,10 +296,10 @@ fn a_proof_of_possession_and_a_token_that_asks_for_one_are_no_bearer_tokens() {
         jwt.dangerous_any_audience().clock(Fixed(1_562_262_620)).build().unwrap()
     };
     assert!(claims["cnf"]["jkt"].is_string());
-    assert_eq!(reason(&jwt, &signer.token(&claims)), "token_bound");
+    assert_eq!(reason(&jwt, signer.token(&claims)), "token_bound");
     let mut free = claims.clone();
     free.as_object_mut().unwrap().remove("cnf");
-    assert_eq!(reason(&jwt, &signer.token(&free)), ADMITTED);
+    assert_eq!(reason(&jwt, signer.token(&free)), ADMITTED);
     assert_eq!(reason(&jwt, bound), "token_typ");
 }
 
@@ -336,67 +338,6 @@ fn public(key: &Value) -> Value {
         key.as_object_mut().unwrap().remove(name);
     }
     key
-}
-
-/// A vector of Wycheproof.
-struct Test {
-    id: u64,
-    key: Value,
-    token: String,
-    is_valid: bool,
-    comment: String,
-}
-
-/// Reads the vectors of a file whose token is of a form: `jws` or `jwe`.
-fn wycheproof(file: &str, form: &str) -> Option<Vec<Test>> {
-    let file = json_file(&folder()?.join("wycheproof").join(file));
-    let mut tests = Vec::new();
-    for group in many(&file["testGroups"]) {
-        let key = if group["public"].is_null() { &group["private"] } else { &group["public"] };
-        for test in many(&group["tests"]) {
-            let token = match &test[form] {
-                Value::Null => continue,
-                Value::String(compact) => compact.clone(),
-                json => json.to_string(),
-            };
-            let is_valid = match test["result"].as_str() {
-                Some("valid") => true,
-                Some("invalid") => false,
-                other => panic!("a result of its own: {other:?}"),
-            };
-            let comment = format!("{} {}", group["comment"], test["comment"]);
-            tests.push(Test { id: test["tcId"].as_u64().unwrap(), key: key.clone(), token, is_valid, comment });
-        }
-    }
-    Some(tests)
-}
-
-/// Returns the folder of the vectors, if it is there.
-fn folder() -> Option<PathBuf> {
-    let named = std::env::var_os("TOWER_KEEP_VECTORS").unwrap_or_else(|| "../shared/vectors".into());
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(named);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let missing = format!("no test vectors in {}: TOWER_KEEP_VECTORS names their folder", folder.display());
-    assert!(std::env::var_os("CI").is_none(), "{missing}");
-    eprintln!("not tested: {missing}");
-    None
-}
-
-fn json_files(folder: PathBuf) -> Vec<(String, Value)> {
-    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths.map(|path| (path.display().to_string(), json_file(&path))).collect()
-}
-
-fn json_file(path: &Path) -> Value {
-    let text = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Returns the elements of an array, and of anything else the thing itself.
-fn many(value: &Value) -> Vec<Value> {
-    value.as_array().cloned().unwrap_or_else(|| vec![value.clone()])
 }
 
 /// A time at which a token of a document was good.
