@@ -1,6 +1,7 @@
 //! Bearer tokens.
 
 mod accepted;
+mod attacks;
 mod judge;
 pub mod mint;
 mod vectors;
