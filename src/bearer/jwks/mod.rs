@@ -38,6 +38,8 @@ use jwk::Jwk;
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Vec<VerificationKey>,
+    /// Where each of them stood, counted with those that were skipped.
+    places: Vec<usize>,
     skipped: Vec<SkippedKey>,
 }
 
@@ -49,7 +51,7 @@ impl KeySet {
     /// [`ConfigError::KeySetMixed`] for secrets beside public keys, and [`ConfigError::KeysMissing`] if there is no key,
     /// or none that is told apart from another one of the same `kid` and algorithm.
     pub fn new(keys: impl IntoIterator<Item = VerificationKey>) -> Result<Self, ConfigError> {
-        Self::collect(keys.into_iter().map(|key| (key.kid().map(str::to_owned), Ok(key))))
+        Self::collect(keys.into_iter().map(|key| (key.kid().map(str::to_owned), Ok(key))).enumerate(), Vec::new())
     }
 
     /// Reads a JWK Set, or a single JWK, in JSON.
@@ -67,7 +69,7 @@ impl KeySet {
         let document: Document<'_> =
             object(json).map_err(|error| ConfigError::KeySetUnreadable { reason: without_text(&error) })?;
         match document.keys {
-            Some(keys) => Self::collect(keys.into_iter().map(|key| read(key.get().as_bytes()))),
+            Some(keys) => Self::collect(keys.into_iter().map(|key| read(key.get().as_bytes())).enumerate(), Vec::new()),
             None => VerificationKey::jwk(json).map(Self::from),
         }
     }
@@ -91,22 +93,24 @@ impl KeySet {
     ///
     /// [`ConfigError::KeysMissing`] if none is left.
     pub fn restricted_to(&self, algorithms: &[Algorithm]) -> Result<Self, ConfigError> {
-        let keys = self.keys.iter().map(|key| (key.kid().map(str::to_owned), key.restricted(algorithms)));
-        let mut set = Self::collect(keys)?;
-        set.skipped.splice(0..0, self.skipped.iter().cloned());
-        Ok(set)
+        self.narrowed(|key| key.restricted(algorithms))
     }
 
     /// Keeps the keys that have an algorithm.
-    pub(super) fn without_unbound(self) -> Result<Self, ConfigError> {
-        let has_algorithm = |key: VerificationKey| match key.bound() {
-            Some(_) => Ok(key),
+    pub(super) fn without_unbound(&self) -> Result<Self, ConfigError> {
+        self.narrowed(|key| match key.bound() {
+            Some(_) => Ok(key.clone()),
             None => Err(KeyFault::AlgorithmMissing),
-        };
-        let mut set =
-            Self::collect(self.keys.into_iter().map(|key| (key.kid().map(str::to_owned), has_algorithm(key))))?;
-        set.skipped.splice(0..0, self.skipped);
-        Ok(set)
+        })
+    }
+
+    /// Keeps the keys that pass, as they pass. What is skipped keeps its place in the whole set.
+    fn narrowed(
+        &self,
+        pass: impl Fn(&VerificationKey) -> Result<VerificationKey, KeyFault>,
+    ) -> Result<Self, ConfigError> {
+        let keys = self.keys.iter().map(|key| (key.kid().map(str::to_owned), pass(key)));
+        Self::collect(self.places.iter().copied().zip(keys), self.skipped.clone())
     }
 
     /// Returns how many keys can be used.
@@ -173,14 +177,13 @@ impl KeySet {
         })
     }
 
-    fn collect<I>(keys: I) -> Result<Self, ConfigError>
+    fn collect<I>(keys: I, skipped: Vec<SkippedKey>) -> Result<Self, ConfigError>
     where
-        I: Iterator<Item = (Option<String>, Result<VerificationKey, KeyFault>)>,
+        I: Iterator<Item = (usize, (Option<String>, Result<VerificationKey, KeyFault>))>,
     {
-        let mut set = Self::default();
-        let mut indices = Vec::new();
+        let mut set = Self { skipped, ..Self::default() };
         let mut repeated = Vec::new();
-        for (index, (kid, key)) in keys.enumerate() {
+        for (index, (kid, key)) in keys {
             match key {
                 Ok(key) if set.keys.iter().any(|known| known.kid() == key.kid() && known.is_same(&key)) => {}
                 Ok(key) => {
@@ -188,10 +191,10 @@ impl KeySet {
                         key.kid().is_some() && known.kid() == key.kid() && known.algorithm() == key.algorithm()
                     };
                     if let Some(first) = set.keys.iter().position(rival) {
-                        repeated.extend([indices[first], index]);
+                        repeated.extend([set.places[first], index]);
                     }
                     set.keys.push(key);
-                    indices.push(index);
+                    set.places.push(index);
                 }
                 Err(fault) => set.skipped.push(SkippedKey::new(index, kid, fault)),
             }
@@ -199,7 +202,7 @@ impl KeySet {
         // One that is broken may be the one that is meant, too.
         let broken: Vec<_> =
             set.skipped.iter().filter(|key| key.fault().is_of_the_key()).map(SkippedKey::kid).collect();
-        for (key, index) in set.keys.iter().zip(&indices) {
+        for (key, index) in set.keys.iter().zip(&set.places) {
             if key.kid().is_some() && broken.contains(&key.kid()) {
                 repeated.push(*index);
             }
@@ -208,8 +211,8 @@ impl KeySet {
             return Err(ConfigError::KeySetMixed);
         }
         // Two keys under one name for one algorithm: neither is the one that is meant (RFC 7517, section 4.5).
-        let mut index = indices.iter();
-        set.keys.retain(|key| match index.next() {
+        let mut places = set.places.iter();
+        set.keys.retain(|key| match places.next() {
             Some(index) if repeated.contains(index) => {
                 let kid = key.kid().map(str::to_owned);
                 set.skipped.push(SkippedKey::new(*index, kid, KeyFault::KidRepeated));
@@ -217,6 +220,7 @@ impl KeySet {
             }
             _ => true,
         });
+        set.places.retain(|place| !repeated.contains(place));
         set.skipped.sort_by_key(SkippedKey::index);
         match set.keys.is_empty() {
             true => Err(ConfigError::KeysMissing { skipped: set.skipped }),
@@ -250,7 +254,7 @@ fn without_text(error: &serde_json::Error) -> String {
 /// A set of one key.
 impl From<VerificationKey> for KeySet {
     fn from(key: VerificationKey) -> Self {
-        Self { keys: vec![key], skipped: Vec::new() }
+        Self { keys: vec![key], places: vec![0], skipped: Vec::new() }
     }
 }
 

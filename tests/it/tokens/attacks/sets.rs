@@ -1,7 +1,7 @@
 //! Sets with keys in them that are not to be used.
 
 use serde_json::{Value, json};
-use tower_keep::{Algorithm, ConfigError, KeyFault, KeySet, VerificationKey};
+use tower_keep::{Algorithm, ConfigError, KeyFault, KeySet, SkippedKey, VerificationKey};
 
 use super::changed;
 use crate::tokens::judge::{ADMITTED, reason};
@@ -135,6 +135,30 @@ fn junk_in_a_set_is_skipped_and_counted_entry_by_entry() {
 
     let without_good = KeySet::try_from(&json!({ "keys": junk })).unwrap_err();
     assert!(matches!(&without_good, ConfigError::KeysMissing { skipped } if skipped.len() == junk.len()));
+}
+
+#[test]
+fn a_skipped_key_keeps_its_place_in_the_set() {
+    let kid = |algorithm, kid: &str| changed(&Signer::new(algorithm).jwk(), &json!({ "kid": kid }));
+    let keys = json!([
+        changed(&kid(Algorithm::RS256, "k0"), &json!({ "use": "enc" })),
+        kid(Algorithm::ES256, "k1"),
+        kid(Algorithm::RS256, "k2"),
+        null,
+        kid(Algorithm::EdDSA, "k4"),
+    ]);
+    let keys = KeySet::try_from(&json!({ "keys": keys })).unwrap();
+    let told = |skipped: &[SkippedKey]| -> Vec<(usize, Option<String>)> {
+        skipped.iter().map(|key| (key.index(), key.kid().map(str::to_owned))).collect()
+    };
+    let k = |index: usize| (index, Some(format!("k{index}")));
+
+    assert_eq!(told(keys.skipped()), [k(0), (3, None)]);
+    let jwt = verifier(keys.clone()).algorithms([Algorithm::RS256]).build().unwrap();
+    assert_eq!(told(jwt.keys().skipped()), [k(0), k(1), (3, None), k(4)]);
+    let error = keys.restricted_to(&[Algorithm::ES384]).unwrap_err();
+    let ConfigError::KeysMissing { skipped } = error else { panic!("{error}") };
+    assert_eq!(told(&skipped), [k(0), k(1), k(2), (3, None), k(4)]);
 }
 
 #[test]
