@@ -175,16 +175,18 @@ fn what_is_too_long_costs_nothing() {
         signer.token(&claims_with(json!({ "x": "x".repeat(mib) }))),
         ".".repeat(8193),
     ];
-    let short = allocated(&jwt, "a.b");
+    // What an answer takes, with the line in the log that another test may have turned on.
+    let answer = 4096;
+    assert!(allocated(&jwt, "a.b") <= answer);
     for text in &texts {
         assert_eq!(reason(&jwt, text), "token_too_long");
-        assert!(allocated(&jwt, text) <= short, "{} for {} bytes", allocated(&jwt, text), text.len());
+        assert!(allocated(&jwt, text) <= answer, "{} for {} bytes", allocated(&jwt, text), text.len());
     }
     // Below the limit, a token costs as much as it is long, and not a multiple of it.
     for text in texts {
         let text = &text[..8192];
         assert_ne!(reason(&jwt, text), ADMITTED);
-        assert!(allocated(&jwt, text) <= short + 2 * 8192, "{}", allocated(&jwt, text));
+        assert!(allocated(&jwt, text) <= answer + 2 * 8192, "{}", allocated(&jwt, text));
     }
     let info = measure(|| drop(black_box(keys.verify(&".".repeat(mib)))));
     assert_eq!((info.count_total, info.bytes_total), (1, mib as u64), "the text itself");

@@ -137,6 +137,19 @@ fn junk_in_a_set_is_skipped_and_counted_entry_by_entry() {
     assert!(matches!(&without_good, ConfigError::KeysMissing { skipped } if skipped.len() == junk.len()));
 }
 
+/// Where a header alone does not tell the key, it is not remembered for the one that fitted first.
+#[test]
+fn keys_without_an_id_serve_one_verifier_in_turn() {
+    let signers = [(); 3].map(|()| Signer::new(Algorithm::ES256));
+    let keys = signers.each_ref().map(|signer| changed(&signer.jwk(), &json!({ "kid": null })));
+    let jwt = verifier(KeySet::try_from(&json!({ "keys": keys[..2] })).unwrap()).build().unwrap();
+
+    for _ in 0..3 {
+        let found = signers.each_ref().map(|signer| reason(&jwt, signer.token(&claims())));
+        assert_eq!(found, [ADMITTED, ADMITTED, "token_signature"]);
+    }
+}
+
 #[test]
 fn a_skipped_key_keeps_its_place_in_the_set() {
     let kid = |algorithm, kid: &str| changed(&Signer::new(algorithm).jwk(), &json!({ "kid": kid }));
