@@ -27,7 +27,7 @@ pub enum KeyFault {
     AlgorithmNotAllowed,
     /// Its `crv` is not one of `P-256`, `P-384`, `P-521` and `Ed25519`.
     CurveUnknown,
-    /// Its coordinates are no point on the curve, or have the wrong length.
+    /// Its coordinates are no point on the curve, or have the wrong length, or nothing is secret about the point.
     PointInvalid,
     /// Its RSA modulus has less than 2048 bits or more than 8192.
     ModulusSize {

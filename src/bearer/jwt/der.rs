@@ -1,10 +1,18 @@
-//! As much DER as it takes to see the numbers in an RSA public key.
+//! As much DER as it takes to see what an RSA or an Ed25519 public key is made of.
 
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 /// The object identifier 1.2.840.113549.1.1.1, `rsaEncryption` (RFC 8017, appendix C), with tag and length.
 const RSA_ENCRYPTION: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+/// What stands before the 32 bytes of an Ed25519 key in a `SubjectPublicKeyInfo`, which has one form (RFC 8410, section 4).
+const ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// Reads an Ed25519 key, bare or inside a `SubjectPublicKeyInfo`.
+pub(crate) fn ed25519_public_key(der: &[u8]) -> Option<&[u8]> {
+    let key = der.strip_prefix(&ED25519).unwrap_or(der);
+    (key.len() == 32).then_some(key)
+}
 
 /// Reads modulus and exponent out of `RSAPublicKey` (RFC 8017, appendix A.1.1), bare or inside a `SubjectPublicKeyInfo`
 /// (RFC 5280, section 4.1).

@@ -94,6 +94,9 @@ impl Verifier {
             return Err(KeyFault::AlgorithmMismatch);
         }
         let x: &[u8; 32] = x.try_into().map_err(|_| KeyFault::PointInvalid)?;
+        if super::weak::is_of_small_order(x) {
+            return Err(KeyFault::PointInvalid);
+        }
         ParsedPublicKey::new(&signature::ED25519, x).map(Self::Public).map_err(|_| KeyFault::PointInvalid)
     }
 
@@ -110,9 +113,7 @@ impl Verifier {
                 let (parameters, _) = curve(algorithm).ok_or(KeyFault::AlgorithmMismatch)?;
                 ParsedPublicKey::new(parameters, der).map(Self::Public).map_err(|_| KeyFault::Der)
             }
-            Family::Edwards => {
-                ParsedPublicKey::new(&signature::ED25519, der).map(Self::Public).map_err(|_| KeyFault::Der)
-            }
+            Family::Edwards => Self::edwards(algorithm, super::der::ed25519_public_key(der).ok_or(KeyFault::Der)?),
         }
     }
 }

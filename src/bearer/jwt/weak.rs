@@ -1,4 +1,5 @@
-//! Keys that are known to be weak: secrets out of documentation, and RSA moduli of a flawed generator.
+//! Keys that are known to be weak: secrets out of documentation, RSA moduli of a flawed generator, and points of Ed25519
+//! with which nothing is secret.
 
 /// Secrets of 32 bytes and more that stand in documentation, samples and default configurations, so that they are the
 /// first to be tried.
@@ -47,6 +48,30 @@ pub(crate) fn is_roca(modulus: &[u8]) -> bool {
         let powers = std::iter::successors(Some(1), |power| Some(power * 65537 % prime));
         powers.take(*prime as usize).any(|power| power == rest)
     })
+}
+
+/// Returns whether an Ed25519 key is a point of order 8 or less, such as the one of 32 zeros: anybody can make signatures
+/// that fit it, without a private key (RFC 8032, section 5.1.7, multiplies by what is then a number of few values).
+pub(crate) fn is_of_small_order(point: &[u8; 32]) -> bool {
+    const OF_ORDER_EIGHT: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+            0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+            0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    // The highest bit is the sign of the other coordinate.
+    let mut y = *point;
+    y[31] &= 0x7f;
+    match y {
+        // 0 and 1, and -1, 0 and 1 as they are written modulo 2^255 - 19.
+        [0..=1, middle @ .., 0] => middle == [0; 30],
+        [0xec..=0xee, middle @ .., 0x7f] => middle == [0xff; 30],
+        _ => OF_ORDER_EIGHT.contains(&y),
+    }
 }
 
 #[cfg(test)]

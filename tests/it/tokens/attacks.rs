@@ -69,3 +69,8 @@ fn changed(jwk: &Value, changes: &Value) -> Value {
     }
     jwk
 }
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<_> = text.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}

@@ -8,7 +8,7 @@ use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 use tower_keep::{Algorithm, ConfigError, KeyFault, KeySet, VerificationKey};
 
-use super::changed;
+use super::{changed, hex};
 use crate::tokens::mint::{ALGORITHMS, Signer, decode, encode};
 
 fn fault(jwk: &Value) -> Option<KeyFault> {
@@ -131,6 +131,32 @@ fn a_point_lies_on_the_curve_that_the_key_names() {
     }
     assert_eq!(fault(&changed(&jwk, &json!({ "x": null }))), Some(KeyFault::Malformed));
     assert_eq!(fault(&changed(&jwk, &json!({ "kty": "EC" }))), Some(KeyFault::CurveUnknown));
+}
+
+/// Points of order 1, 2, 4 and 8: the product with any number is one of so few points that a signature can be guessed.
+#[test]
+fn an_ed25519_key_for_which_everybody_can_sign_is_refused() {
+    let points = [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ];
+    let spki = Signer::new(Algorithm::EdDSA).spki();
+    for sign in [0, 0x80] {
+        for mut point in points.map(hex) {
+            point[31] |= sign;
+            let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": encode(&point) });
+            assert_eq!(fault(&jwk), Some(KeyFault::PointInvalid), "{point:x?}");
+            for der in [[&spki[..12], &point].concat(), point.clone()] {
+                let error = VerificationKey::der(Algorithm::EdDSA, der).unwrap_err();
+                assert_eq!(error, ConfigError::Key(KeyFault::PointInvalid), "{point:x?}");
+            }
+        }
+    }
 }
 
 #[test]

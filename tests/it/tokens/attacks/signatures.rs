@@ -3,7 +3,7 @@
 use serde_json::json;
 use tower_keep::Algorithm;
 
-use super::segments;
+use super::{hex, segments};
 use crate::tokens::judge::{ADMITTED, reason};
 use crate::tokens::mint::{ALGORITHMS, Signer, claims, decode, encode};
 
@@ -205,9 +205,4 @@ fn integer(number: &[u8]) -> Vec<u8> {
         bytes.insert(0, 0);
     }
     [vec![2, bytes.len() as u8], bytes].concat()
-}
-
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
