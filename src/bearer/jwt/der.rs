@@ -14,6 +14,11 @@ pub(crate) fn ed25519_public_key(der: &[u8]) -> Option<&[u8]> {
     (key.len() == 32).then_some(key)
 }
 
+/// Returns whether some bytes are one sequence and nothing behind it, or no sequence at all, such as a bare point.
+pub(crate) fn is_point_or_whole(der: &[u8]) -> bool {
+    der.first() != Some(&SEQUENCE) || whole(der, SEQUENCE).is_some()
+}
+
 /// Reads modulus and exponent out of `RSAPublicKey` (RFC 8017, appendix A.1.1), bare or inside a `SubjectPublicKeyInfo`
 /// (RFC 5280, section 4.1).
 pub(crate) fn rsa_public_key(der: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -111,6 +111,10 @@ impl Verifier {
             }
             Family::EllipticCurve => {
                 let (parameters, _) = curve(algorithm).ok_or(KeyFault::AlgorithmMismatch)?;
+                // The library reads over what stands behind the key.
+                if !super::der::is_point_or_whole(der) {
+                    return Err(KeyFault::Der);
+                }
                 ParsedPublicKey::new(parameters, der).map(Self::Public).map_err(|_| KeyFault::Der)
             }
             Family::Edwards => Self::edwards(algorithm, super::der::ed25519_public_key(der).ok_or(KeyFault::Der)?),

@@ -278,7 +278,9 @@ fn a_key_in_der_is_of_its_algorithm_and_whole() {
             let found = VerificationKey::der(algorithm, &der).err();
             assert_eq!(found, expected.map(ConfigError::Key), "{of_key} as {algorithm}");
         }
-        for broken in [&der[..der.len() - 1], &der[1..], &[&[0], &der[..]].concat(), &[0x30; 91], &[]] {
+        for broken in
+            [&der[..der.len() - 1], &der[1..], &[&[0], &der[..]].concat(), &[&der[..], &[0]].concat(), &[0x30; 91], &[]]
+        {
             let error = VerificationKey::der(of_key, broken).unwrap_err();
             assert_eq!(error, ConfigError::Key(KeyFault::Der), "{of_key}");
         }
