@@ -158,6 +158,28 @@ fn a_segment_is_base64url_to_the_letter() {
     }
 }
 
+/// Of two members of one name, one parser takes the first and another the last.
+#[test]
+fn a_claim_that_stands_twice_is_refused() {
+    let signer = Signer::new(Algorithm::ES256);
+    let plain = signer.verifier().build().unwrap();
+    let required = signer.verifier().required_claims(["client_id", "x"]).build().unwrap();
+    let good = claims_with(json!({ "x": 1, "nbf": 1, "sid": "s", "scp": [], "scope": "orders:read" }));
+    assert_eq!(reason(&required, signer.token(&good)), ADMITTED);
+    let of_crate = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "scope", "scp"];
+    for (jwt, name) in
+        of_crate.map(|name| (&plain, name)).into_iter().chain([(&required, "client_id"), (&required, "x")])
+    {
+        let (first, rest) = name.split_at(1);
+        let escaped = format!("\\u{:04x}{rest}", first.as_bytes()[0]);
+        for spelling in [name, &escaped] {
+            let twice = good.to_string().replacen('{', &format!(r#"{{"{spelling}":{},"#, good[name]), 1);
+            let token = signer.jws(signer.header().to_string(), twice);
+            assert_eq!(reason(jwt, token), "token_claim_repeated", "{spelling}");
+        }
+    }
+}
+
 /// CVE-2025-27144, CVE-2025-30204 and CVE-2025-22868: a text of dots is split into a million pieces.
 #[test]
 fn what_is_too_long_costs_nothing() {
