@@ -27,7 +27,7 @@ pub enum KeyFault {
     AlgorithmNotAllowed,
     /// Its `crv` is not one of `P-256`, `P-384`, `P-521` and `Ed25519`.
     CurveUnknown,
-    /// Its coordinates are no point on the curve, or have the wrong length.
+    /// Its coordinates are no point on the curve, or have the wrong length, or nothing is secret about the point.
     PointInvalid,
     /// Its RSA modulus has less than 2048 bits or more than 8192.
     ModulusSize {
@@ -45,9 +45,9 @@ pub enum KeyFault {
         /// How many are needed.
         needed: usize,
     },
-    /// The secret stands in documentation or repeats itself, so everybody can guess it.
+    /// The secret stands in documentation or repeats itself, so everybody can guess it, or it is a public key in PEM.
     SecretWeak,
-    /// Another key has the same `kid` for the same algorithm, so it is not clear which one is meant.
+    /// Another key has the same `kid` and the same algorithm, or is broken, so it is not clear which one is meant.
     KidRepeated,
     /// The text is no PEM, or does not have exactly one section `PUBLIC KEY` or `RSA PUBLIC KEY`.
     Pem,
@@ -76,10 +76,27 @@ impl fmt::Display for KeyFault {
                 write!(f, "a secret of {bytes} bytes is too short, {needed} are needed")
             }
             Self::SecretWeak => f.write_str("the secret can be guessed"),
-            Self::KidRepeated => f.write_str("another key has the same kid and algorithm"),
+            Self::KidRepeated => f.write_str("another key has the same kid"),
             Self::Pem => f.write_str("the text is no PEM with one section \"PUBLIC KEY\""),
             Self::Der => f.write_str("the bytes are no public key of the algorithm"),
         }
+    }
+}
+
+impl KeyFault {
+    /// Returns whether the key is broken or weak, and not just made for something else.
+    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "key sets are read where bearer tokens are"))]
+    pub(crate) const fn is_of_the_key(&self) -> bool {
+        !matches!(
+            self,
+            Self::NotForSignatures
+                | Self::NotForVerification
+                | Self::TypeUnknown
+                | Self::AlgorithmUnknown
+                | Self::AlgorithmMissing
+                | Self::AlgorithmNotAllowed
+                | Self::CurveUnknown
+        )
     }
 }
 

@@ -49,10 +49,7 @@ pub(super) enum Material {
 
 impl Jwk {
     pub(super) fn parse(json: &[u8]) -> Result<Self, KeyFault> {
-        match super::is_object(json) {
-            true => serde_json::from_slice(json).map_err(|_| KeyFault::Malformed),
-            false => Err(KeyFault::Malformed),
-        }
+        super::object(json).map_err(|_| KeyFault::Malformed)
     }
 
     /// Takes the key apart: its id, the algorithm that it names or that its curve leaves alone, what it is made of.

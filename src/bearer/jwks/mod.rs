@@ -19,7 +19,8 @@ use jwk::Jwk;
 /// Keys that verify the signatures of one issuer.
 ///
 /// A JWK that cannot be used is skipped, with its reason, and takes no other one along: sets in the field hold keys for
-/// encryption, of other curves, of algorithms to come.
+/// encryption, of other curves, of algorithms to come. Only two that share a `kid` do, where each could be the one that is
+/// meant.
 ///
 /// ```
 /// use tower_keep::{KeyFault, KeySet};
@@ -37,6 +38,8 @@ use jwk::Jwk;
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Vec<VerificationKey>,
+    /// Where each of them stood, counted with those that were skipped.
+    places: Vec<usize>,
     skipped: Vec<SkippedKey>,
 }
 
@@ -48,7 +51,7 @@ impl KeySet {
     /// [`ConfigError::KeySetMixed`] for secrets beside public keys, and [`ConfigError::KeysMissing`] if there is no key,
     /// or none that is told apart from another one of the same `kid` and algorithm.
     pub fn new(keys: impl IntoIterator<Item = VerificationKey>) -> Result<Self, ConfigError> {
-        Self::collect(keys.into_iter().map(|key| (key.kid().map(str::to_owned), Ok(key))))
+        Self::collect(keys.into_iter().map(|key| (key.kid().map(str::to_owned), Ok(key))).enumerate(), Vec::new())
     }
 
     /// Reads a JWK Set, or a single JWK, in JSON.
@@ -63,13 +66,10 @@ impl KeySet {
             keys: Option<Vec<&'a RawValue>>,
         }
         let json = json.as_ref();
-        let document: Document<'_> = serde_json::from_slice(json)
-            .map_err(|error| ConfigError::KeySetUnreadable { reason: without_text(&error) })?;
-        if !is_object(json) {
-            return Err(ConfigError::KeySetUnreadable { reason: "it is not a JSON object".to_owned() });
-        }
+        let document: Document<'_> =
+            object(json).map_err(|error| ConfigError::KeySetUnreadable { reason: without_text(&error) })?;
         match document.keys {
-            Some(keys) => Self::collect(keys.into_iter().map(|key| read(key.get().as_bytes()))),
+            Some(keys) => Self::collect(keys.into_iter().map(|key| read(key.get().as_bytes())).enumerate(), Vec::new()),
             None => VerificationKey::jwk(json).map(Self::from),
         }
     }
@@ -93,22 +93,24 @@ impl KeySet {
     ///
     /// [`ConfigError::KeysMissing`] if none is left.
     pub fn restricted_to(&self, algorithms: &[Algorithm]) -> Result<Self, ConfigError> {
-        let keys = self.keys.iter().map(|key| (key.kid().map(str::to_owned), key.restricted(algorithms)));
-        let mut set = Self::collect(keys)?;
-        set.skipped.splice(0..0, self.skipped.iter().cloned());
-        Ok(set)
+        self.narrowed(|key| key.restricted(algorithms))
     }
 
     /// Keeps the keys that have an algorithm.
-    pub(super) fn without_unbound(self) -> Result<Self, ConfigError> {
-        let has_algorithm = |key: VerificationKey| match key.bound() {
-            Some(_) => Ok(key),
+    pub(super) fn without_unbound(&self) -> Result<Self, ConfigError> {
+        self.narrowed(|key| match key.bound() {
+            Some(_) => Ok(key.clone()),
             None => Err(KeyFault::AlgorithmMissing),
-        };
-        let mut set =
-            Self::collect(self.keys.into_iter().map(|key| (key.kid().map(str::to_owned), has_algorithm(key))))?;
-        set.skipped.splice(0..0, self.skipped);
-        Ok(set)
+        })
+    }
+
+    /// Keeps the keys that pass, as they pass. What is skipped keeps its place in the whole set.
+    fn narrowed(
+        &self,
+        pass: impl Fn(&VerificationKey) -> Result<VerificationKey, KeyFault>,
+    ) -> Result<Self, ConfigError> {
+        let keys = self.keys.iter().map(|key| (key.kid().map(str::to_owned), pass(key)));
+        Self::collect(self.places.iter().copied().zip(keys), self.skipped.clone())
     }
 
     /// Returns how many keys can be used.
@@ -175,14 +177,13 @@ impl KeySet {
         })
     }
 
-    fn collect<I>(keys: I) -> Result<Self, ConfigError>
+    fn collect<I>(keys: I, skipped: Vec<SkippedKey>) -> Result<Self, ConfigError>
     where
-        I: Iterator<Item = (Option<String>, Result<VerificationKey, KeyFault>)>,
+        I: Iterator<Item = (usize, (Option<String>, Result<VerificationKey, KeyFault>))>,
     {
-        let mut set = Self::default();
-        let mut indices = Vec::new();
+        let mut set = Self { skipped, ..Self::default() };
         let mut repeated = Vec::new();
-        for (index, (kid, key)) in keys.enumerate() {
+        for (index, (kid, key)) in keys {
             match key {
                 Ok(key) if set.keys.iter().any(|known| known.kid() == key.kid() && known.is_same(&key)) => {}
                 Ok(key) => {
@@ -190,20 +191,28 @@ impl KeySet {
                         key.kid().is_some() && known.kid() == key.kid() && known.algorithm() == key.algorithm()
                     };
                     if let Some(first) = set.keys.iter().position(rival) {
-                        repeated.extend([indices[first], index]);
+                        repeated.extend([set.places[first], index]);
                     }
                     set.keys.push(key);
-                    indices.push(index);
+                    set.places.push(index);
                 }
                 Err(fault) => set.skipped.push(SkippedKey::new(index, kid, fault)),
+            }
+        }
+        // One that is broken may be the one that is meant, too.
+        let broken: Vec<_> =
+            set.skipped.iter().filter(|key| key.fault().is_of_the_key()).map(SkippedKey::kid).collect();
+        for (key, index) in set.keys.iter().zip(&set.places) {
+            if key.kid().is_some() && broken.contains(&key.kid()) {
+                repeated.push(*index);
             }
         }
         if set.keys.iter().any(VerificationKey::is_secret) && !set.keys.iter().all(VerificationKey::is_secret) {
             return Err(ConfigError::KeySetMixed);
         }
         // Two keys under one name for one algorithm: neither is the one that is meant (RFC 7517, section 4.5).
-        let mut index = indices.iter();
-        set.keys.retain(|key| match index.next() {
+        let mut places = set.places.iter();
+        set.keys.retain(|key| match places.next() {
             Some(index) if repeated.contains(index) => {
                 let kid = key.kid().map(str::to_owned);
                 set.skipped.push(SkippedKey::new(*index, kid, KeyFault::KidRepeated));
@@ -211,6 +220,7 @@ impl KeySet {
             }
             _ => true,
         });
+        set.places.retain(|place| !repeated.contains(place));
         set.skipped.sort_by_key(SkippedKey::index);
         match set.keys.is_empty() {
             true => Err(ConfigError::KeysMissing { skipped: set.skipped }),
@@ -219,18 +229,21 @@ impl KeySet {
     }
 }
 
-/// Returns whether JSON is an object: a derived reader takes an array for one, its elements for the members in their order.
-fn is_object(json: &[u8]) -> bool {
-    json.trim_ascii_start().first() == Some(&b'{')
-}
-
 fn read(json: &[u8]) -> (Option<String>, Result<VerificationKey, KeyFault>) {
     #[derive(Deserialize)]
     struct Named {
         kid: Option<String>,
     }
-    let kid = || serde_json::from_slice::<Named>(json).ok()?.kid;
+    let kid = || object::<Named>(json).ok()?.kid;
     (kid(), Jwk::parse(json).and_then(VerificationKey::from_jwk))
+}
+
+/// Reads a JSON object. What serde derives takes an array as well, as if its elements were the members in their order.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
+    match json.trim_ascii_start() {
+        [b'[', ..] => Err(serde::de::Error::custom("an array")),
+        _ => serde_json::from_slice(json),
+    }
 }
 
 /// Says where a text stops being JSON, and nothing of the text: it may hold a secret.
@@ -241,7 +254,7 @@ fn without_text(error: &serde_json::Error) -> String {
 /// A set of one key.
 impl From<VerificationKey> for KeySet {
     fn from(key: VerificationKey) -> Self {
-        Self { keys: vec![key], skipped: Vec::new() }
+        Self { keys: vec![key], places: vec![0], skipped: Vec::new() }
     }
 }
 

@@ -1,10 +1,23 @@
-//! As much DER as it takes to see the numbers in an RSA public key.
+//! As much DER as it takes to see what an RSA or an Ed25519 public key is made of.
 
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 /// The object identifier 1.2.840.113549.1.1.1, `rsaEncryption` (RFC 8017, appendix C), with tag and length.
 const RSA_ENCRYPTION: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+/// What stands before the 32 bytes of an Ed25519 key in a `SubjectPublicKeyInfo`, which has one form (RFC 8410, section 4).
+const ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// Reads an Ed25519 key, bare or inside a `SubjectPublicKeyInfo`.
+pub(crate) fn ed25519_public_key(der: &[u8]) -> Option<&[u8]> {
+    let key = der.strip_prefix(&ED25519).unwrap_or(der);
+    (key.len() == 32).then_some(key)
+}
+
+/// Returns whether some bytes are one sequence and nothing behind it, or no sequence at all, such as a bare point.
+pub(crate) fn is_point_or_whole(der: &[u8]) -> bool {
+    der.first() != Some(&SEQUENCE) || whole(der, SEQUENCE).is_some()
+}
 
 /// Reads modulus and exponent out of `RSAPublicKey` (RFC 8017, appendix A.1.1), bare or inside a `SubjectPublicKeyInfo`
 /// (RFC 5280, section 4.1).
@@ -20,12 +33,6 @@ pub(crate) fn rsa_public_key(der: &[u8]) -> Option<(&[u8], &[u8])> {
 fn rsa_public_key_of(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (n, rest) = element(whole(der, SEQUENCE)?, INTEGER)?;
     Some((n, whole(rest, INTEGER)?))
-}
-
-/// Returns whether bytes are one sequence and no more, or none at all but a bare key of a curve: a point, which does not
-/// start as a sequence does, or 32 bytes, of which no `SubjectPublicKeyInfo` has as few.
-pub(crate) fn is_key(der: &[u8]) -> bool {
-    der.len() == 32 || der.first() != Some(&SEQUENCE) || whole(der, SEQUENCE).is_some()
 }
 
 /// Reads one element that leaves nothing behind.

@@ -23,6 +23,7 @@ const MEMBERS_MAX: usize = 32;
 
 pub(crate) const SEGMENTS: &str = "token_segments";
 pub(crate) const ENCODING: &str = "token_encoding";
+pub(crate) const SIGNATURE: &str = "token_signature";
 
 /// The segments of a token.
 pub(crate) struct Parts<'a> {
@@ -70,7 +71,7 @@ impl<'a> Parts<'a> {
         let found = candidates.find(fits);
         // A copy of what makes the token one; the server's own is not ours to wipe.
         signature[..length].zeroize();
-        found.ok_or(Rejection::invalid("token_signature"))
+        found.ok_or(Rejection::invalid(SIGNATURE))
     }
 
     /// Decodes the payload into a buffer, in the place of what was there.

@@ -236,7 +236,10 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
         let (read, epoch) = match self.read(token, keys) {
             Ok(read) => read,
             // RFC 6750, section 3.1: what has characters that no token has is a malformed request.
-            Err(rejection) if matches!(rejection.reason(), jws::SEGMENTS | jws::ENCODING) && !is_token68(token) => {
+            Err(rejection)
+                if matches!(rejection.reason(), jws::SEGMENTS | jws::ENCODING | jws::SIGNATURE)
+                    && !is_token68(token) =>
+            {
                 return Answer::Now(Err(Rejection::malformed("authorization_malformed")));
             }
             Err(rejection) => return Answer::Now(Err(rejection)),

@@ -64,6 +64,10 @@ impl Verifier {
         if !MODULUS.contains(&bits) {
             return Err(KeyFault::ModulusSize { bits });
         }
+        // The library takes it, and then finds no signature of it good.
+        if n.last().is_none_or(|last| last % 2 == 0) {
+            return Err(KeyFault::Malformed);
+        }
         if e.len() > 4 || matches!(e, [] | [0..=2]) || e.last().is_none_or(|last| last % 2 == 0) {
             return Err(KeyFault::ExponentInvalid);
         }
@@ -90,6 +94,9 @@ impl Verifier {
             return Err(KeyFault::AlgorithmMismatch);
         }
         let x: &[u8; 32] = x.try_into().map_err(|_| KeyFault::PointInvalid)?;
+        if super::weak::is_of_small_order(x) {
+            return Err(KeyFault::PointInvalid);
+        }
         ParsedPublicKey::new(&signature::ED25519, x).map(Self::Public).map_err(|_| KeyFault::PointInvalid)
     }
 
@@ -103,14 +110,15 @@ impl Verifier {
                 Self::rsa(algorithm, n, e)
             }
             // The library reads one element, and does not mind what follows it.
-            _ if !super::der::is_key(der) => Err(KeyFault::Der),
             Family::EllipticCurve => {
                 let (parameters, _) = curve(algorithm).ok_or(KeyFault::AlgorithmMismatch)?;
+                // The library reads over what stands behind the key.
+                if !super::der::is_point_or_whole(der) {
+                    return Err(KeyFault::Der);
+                }
                 ParsedPublicKey::new(parameters, der).map(Self::Public).map_err(|_| KeyFault::Der)
             }
-            Family::Edwards => {
-                ParsedPublicKey::new(&signature::ED25519, der).map(Self::Public).map_err(|_| KeyFault::Der)
-            }
+            Family::Edwards => Self::edwards(algorithm, super::der::ed25519_public_key(der).ok_or(KeyFault::Der)?),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Keys that are known to be weak: secrets out of documentation, and RSA moduli of a flawed generator.
+//! Keys that are known to be weak: secrets out of documentation, RSA moduli of a flawed generator, and points of Ed25519
+//! with which nothing is secret.
 
 /// Secrets of 32 bytes and more that stand in documentation, samples and default configurations, so that they are the
 /// first to be tried.
@@ -23,11 +24,16 @@ const KNOWN: [&str; 16] = [
 /// A text that is nothing but a shorter one again and again is as good as the shorter one.
 const PERIOD_MAX: usize = 16;
 
-/// Returns whether everybody can guess a secret.
+/// Where a key in PEM begins: a public one, mostly, in the place of a secret.
+const PEM: &[u8] = b"-----BEGIN ";
+
+/// Returns whether everybody can guess a secret, or look it up.
 pub(crate) fn is_known(secret: &[u8]) -> bool {
     let repeats = |period: usize| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b);
     let is_text = secret.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    KNOWN.iter().any(|known| known.as_bytes() == secret) || (is_text && (1..=PERIOD_MAX).any(repeats))
+    KNOWN.iter().any(|known| known.as_bytes() == secret)
+        || (is_text && (1..=PERIOD_MAX).any(repeats))
+        || secret.windows(PEM.len()).any(|part| part == PEM)
 }
 
 /// Returns whether a modulus bears the mark of the generator behind CVE-2017-15361 (ROCA): modulo every small prime it is
@@ -44,6 +50,30 @@ pub(crate) fn is_roca(modulus: &[u8]) -> bool {
     })
 }
 
+/// Returns whether an Ed25519 key is a point of order 8 or less, such as the one of 32 zeros: anybody can make signatures
+/// that fit it, without a private key (RFC 8032, section 5.1.7, multiplies by what is then a number of few values).
+pub(crate) fn is_of_small_order(point: &[u8; 32]) -> bool {
+    const OF_ORDER_EIGHT: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+            0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+            0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    // The highest bit is the sign of the other coordinate.
+    let mut y = *point;
+    y[31] &= 0x7f;
+    match y {
+        // 0 and 1, and -1, 0 and 1 as they are written modulo 2^255 - 19.
+        [0..=1, middle @ .., 0] => middle == [0; 30],
+        [0xec..=0xee, middle @ .., 0x7f] => middle == [0xff; 30],
+        _ => OF_ORDER_EIGHT.contains(&y),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +84,7 @@ mod tests {
             "a-string-secret-at-least-256-bits-long",
             "secretsecretsecretsecretsecretsecret",
             "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA",
         ];
         for secret in weak {
             assert!(is_known(secret.as_bytes()), "{secret}");
