@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{KeyFault, SkippedKey};
+use crate::{KeyFault, Ownership, SkippedKey};
 
 /// A layer, a scheme or a store was configured with something it cannot use.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -89,6 +89,16 @@ pub enum ConfigError {
     TokenLimitZero,
     /// The name of a claim is empty.
     ClaimNameEmpty,
+    /// A claim has a meaning of its own and cannot hold scopes or the subject.
+    ClaimReserved {
+        /// The claim.
+        given: String,
+    },
+    /// A `typ` is empty, or that of another kind of token.
+    Typ {
+        /// What was given instead.
+        given: String,
+    },
     /// More claims are required than there may be members in a check list, which is 32.
     ClaimsTooMany {
         /// How many were given.
@@ -108,8 +118,12 @@ pub enum ConfigError {
         /// Those that were there and had to be skipped.
         skipped: Vec<SkippedKey>,
     },
-    /// Two schemes of one layer take whatever stands under `Authorization: Bearer`, so it would not be clear whose it is.
-    CatchAllRepeated,
+    /// Two schemes of one layer take the same kind of values under `Authorization: Bearer`, so it would not be clear whose
+    /// one is. Several issuers of JWTs belong into one verifier.
+    BearerContested {
+        /// The kind.
+        kind: Ownership,
+    },
     /// A digest tag is neither `sha256` nor `hmac-sha256/<pepper id>`.
     DigestTag {
         /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
@@ -150,6 +164,8 @@ impl fmt::Display for ConfigError {
             Self::LeewayTooLong { given } => write!(f, "a leeway of {given:?} is too long, 300 seconds at most"),
             Self::TokenLimitZero => f.write_str("the greatest length of a token is zero"),
             Self::ClaimNameEmpty => f.write_str("the name of a claim is empty"),
+            Self::ClaimReserved { given } => write!(f, "claim {given:?} has a meaning of its own"),
+            Self::Typ { given } => write!(f, "typ {given:?} is not one of access tokens"),
             Self::ClaimsTooMany { given } => write!(f, "{given} claims are required, 32 at most"),
             Self::Key(fault) => write!(f, "the key cannot be used: {fault}"),
             Self::KeySetUnreadable { reason } => write!(f, "the key set cannot be read: {reason}"),
@@ -158,7 +174,8 @@ impl fmt::Display for ConfigError {
                 f.write_str("there is no key that could be used")?;
                 skipped.iter().try_for_each(|skipped| write!(f, "; {skipped}"))
             }
-            Self::CatchAllRepeated => f.write_str("two schemes of one layer take bearer credentials of any form"),
+            Self::BearerContested { kind: Ownership::Form } => f.write_str("two schemes of one layer take JWTs"),
+            Self::BearerContested { .. } => f.write_str("two schemes of one layer take bearer credentials of any form"),
             Self::DigestTag { length } => {
                 write!(f, "a text of {length} bytes is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")
             }

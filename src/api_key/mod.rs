@@ -352,8 +352,9 @@ impl Scheme for ApiKey {
         self.locations.owns(authorization, &self.core.rules)
     }
 
-    fn catches_all(&self) -> bool {
-        self.locations.bearer && self.core.rules.accepts_imported()
+    fn bearer_kinds(&self) -> Vec<Ownership> {
+        let catches_all = self.locations.bearer && self.core.rules.accepts_imported();
+        catches_all.then_some(Ownership::CatchAll).into_iter().collect()
     }
 
     fn verify(&self, key: PresentedKey) -> Answer<Result<Admission, Rejection>> {

@@ -51,8 +51,9 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     /// refused. The settings of this layer count, those of the other one do not.
     ///
     /// In whichever order they stand: a value of `Authorization: Bearer` that starts with the prefix of a key format is an
-    /// API key, one of three segments a JWT, and any other is the credential of the single scheme that takes all the rest
-    /// ([`check`](Self::check) refuses two). Any other header field that both read is the first one's alone: two stores of
+    /// API key, one of three segments a JWT, and any other is the credential of the single scheme that takes all the rest.
+    /// Two verifiers of JWTs, and two schemes that take the rest, are a configuration error, which [`check`](Self::check)
+    /// tells. Any other header field that both read is the first one's alone: two stores of
     /// API keys behind one field are one store that asks both.
     pub fn or<D: Scheme, Q>(self, other: AuthLayer<D, Q>) -> AuthLayer<Or<C, D>, R> {
         AuthLayer::new_over(Arc::new(Or::new(self.scheme, other.scheme)), self.responder, self.settings)
@@ -117,7 +118,7 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::CatchAllRepeated`].
+    /// [`ConfigError::BearerContested`].
     pub fn check(&self) -> Result<(), ConfigError> {
         self.scheme.check()
     }

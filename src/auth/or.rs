@@ -17,11 +17,16 @@ use crate::{Answer, Challenge, ConfigError, Rejection};
 pub struct Or<A, B> {
     first: Arc<A>,
     second: Arc<B>,
+    checked: Result<(), ConfigError>,
 }
 
-impl<A, B> Or<A, B> {
-    pub(crate) const fn new(first: Arc<A>, second: Arc<B>) -> Self {
-        Self { first, second }
+impl<A: Scheme, B: Scheme> Or<A, B> {
+    pub(crate) fn new(first: Arc<A>, second: Arc<B>) -> Self {
+        let taken = first.bearer_kinds();
+        let contested = second.bearer_kinds().into_iter().find(|kind| taken.contains(kind));
+        let contested = contested.map_or(Ok(()), |kind| Err(ConfigError::BearerContested { kind }));
+        let checked = first.check().and_then(|()| second.check()).and(contested);
+        Self { first, second, checked }
     }
 }
 
@@ -44,7 +49,9 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
     type Credential = Either<A::Credential, B::Credential>;
 
     fn take(&self, head: &mut Parts) -> Result<Option<Self::Credential>, Rejection> {
-        self.check().map_err(|error| Rejection::misconfigured("schemes_misconfigured", error))?;
+        if let Err(error) = &self.checked {
+            return Err(Rejection::misconfigured("schemes_misconfigured", error.clone()));
+        }
         let values = || head.headers.get_all(AUTHORIZATION).iter();
         let first_owns = values().map(|value| self.first.owns(value)).max();
         // Both take before either is judged, so that neither credential is left behind.
@@ -83,17 +90,14 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
         self.first.owns(authorization).max(self.second.owns(authorization))
     }
 
-    fn catches_all(&self) -> bool {
-        self.first.catches_all() || self.second.catches_all()
+    fn bearer_kinds(&self) -> Vec<Ownership> {
+        let mut kinds = self.first.bearer_kinds();
+        kinds.extend(self.second.bearer_kinds());
+        kinds
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.first.check()?;
-        self.second.check()?;
-        match self.first.catches_all() && self.second.catches_all() {
-            true => Err(ConfigError::CatchAllRepeated),
-            false => Ok(()),
-        }
+        self.checked.clone()
     }
 
     fn fields(&self) -> Vec<HeaderName> {

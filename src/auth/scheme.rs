@@ -83,9 +83,10 @@ pub trait Scheme: Send + Sync + 'static {
         Ownership::None
     }
 
-    /// Returns whether the scheme takes values of `Authorization: Bearer` of any form. A layer has one such scheme at most.
-    fn catches_all(&self) -> bool {
-        false
+    /// Returns which kinds of values under `Authorization: Bearer` the scheme takes, but for those with a prefix of its own. A
+    /// layer has one scheme at most for each kind.
+    fn bearer_kinds(&self) -> Vec<Ownership> {
+        Vec::new()
     }
 
     /// Checks the scheme when it becomes part of a layer; see [`AuthLayer::check`](crate::AuthLayer::check).

@@ -52,7 +52,7 @@ pub struct TokenFacts<'a> {
     pub jti: Option<&'a str>,
     /// The session at the issuer: `sid`.
     pub sid: Option<&'a str>,
-    /// The id of the key that signed it.
+    /// The id of the key that signed it, or by which the token names it where the key has none.
     pub kid: Option<&'a str>,
     /// When it was made: `iat`.
     pub issued_at: Option<SystemTime>,

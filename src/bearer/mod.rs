@@ -90,7 +90,8 @@ fn behind_scheme(value: &HeaderValue) -> Option<&[u8]> {
 
 /// Returns the token behind the authentication scheme and one space (RFC 6750, section 2.1). More spaces hurt nobody.
 fn token_in(rest: &[u8]) -> Option<&[u8]> {
-    rest.strip_prefix(b" ").map(<[u8]>::trim_ascii_start)
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    (spaces > 0).then(|| &rest[spaces..])
 }
 
 impl Scheme for Bearer {
@@ -146,8 +147,11 @@ impl Scheme for Bearer {
         }
     }
 
-    fn catches_all(&self) -> bool {
-        self.verifier.form() == TokenForm::Any
+    fn bearer_kinds(&self) -> Vec<Ownership> {
+        vec![match self.verifier.form() {
+            TokenForm::Jwt => Ownership::Form,
+            TokenForm::Any => Ownership::CatchAll,
+        }]
     }
 }
 
@@ -198,13 +202,21 @@ impl<T: Any> Claims<T> {
     /// [`Cause::Misconfigured`](crate::Cause::Misconfigured) if the claims are of another type, or there is no layer.
     pub fn of(extensions: &http::Extensions) -> Result<&T, Rejection> {
         let principal = Principal::of(extensions)?;
-        match principal.details::<T>() {
-            Some(claims) => Ok(claims),
-            None if principal.scheme() == SCHEME => Err(Rejection::misconfigured(
-                "claims_type",
-                format!("the claims of the token were not read as {}", std::any::type_name::<T>()),
-            )),
-            None => Err(Rejection::forbidden("claims_absent").presented_as(principal.auth_scheme())),
+        // Where two layers are stacked, the token may be the outer one's.
+        let mut principals = std::iter::successors(Some(principal), |principal| principal.before());
+        if let Some(claims) = principals.find_map(Principal::details::<T>) {
+            return Ok(claims);
         }
+        if principal.scheme() == SCHEME {
+            let wanted = std::any::type_name::<T>();
+            let text =
+                format!("the claims of the token were not read as {wanted}: `JwtBuilder::claims` names the type");
+            return Err(Rejection::misconfigured("claims_type", text));
+        }
+        let rejection = Rejection::forbidden("claims_absent").presented_as(principal.auth_scheme());
+        Err(match principal.credential_id() {
+            Some(id) => rejection.about(id),
+            None => rejection,
+        })
     }
 }

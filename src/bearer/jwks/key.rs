@@ -118,6 +118,12 @@ impl VerificationKey {
         self.kid.as_deref()
     }
 
+    /// Takes over the id by which a token named the key, if it has none of its own: so a deny list knows it by that.
+    pub(crate) fn named_by(mut self, kid: Option<&str>) -> Self {
+        self.kid = self.kid.or_else(|| kid.map(Arc::from));
+        self
+    }
+
     pub(crate) fn shared_kid(&self) -> Option<Arc<str>> {
         self.kid.clone()
     }

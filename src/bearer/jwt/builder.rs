@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::algorithm::Algorithm;
 use super::claims::Expected;
 use super::token::{Conditions, Predicate};
-use super::{Core, Jwt, Keys, Shared, Typ};
+use super::{Core, Jwt, Keys, Shared, Typ, media_type};
 use crate::bearer::denial::DenyList;
 use crate::bearer::jwks::KeySet;
 use crate::bearer::verified::VerifiedTokens;
@@ -34,10 +34,11 @@ const REQUIRED_MAX: usize = 32;
 /// |---|---|
 /// | [`issuer`](Self::issuer), [`audience`](Self::audience) | none: they have to be named |
 /// | [`algorithms`](Self::algorithms) | what each key names; RS256 for an RSA key that names none |
-/// | `exp`, `sub` | have to be there |
+/// | `exp` | has to be there |
+/// | [`subject_claim`](Self::subject_claim) | `sub`, which has to be there |
 /// | [`leeway`](Self::leeway) | 30 seconds |
 /// | [`max_age`](Self::max_age) | none |
-/// | `typ` | `at+jwt` (RFC 9068); see [`accept_typ_jwt`](Self::accept_typ_jwt), [`accept_no_typ`](Self::accept_no_typ), [`accept_id_tokens`](Self::accept_id_tokens) |
+/// | `typ` | `at+jwt` (RFC 9068); see [`accept_typ_jwt`](Self::accept_typ_jwt), [`accept_typ`](Self::accept_typ), [`accept_no_typ`](Self::accept_no_typ), [`accept_id_tokens`](Self::accept_id_tokens) |
 /// | [`scope_claim`](Self::scope_claim) | `scope`, or else `scp` |
 /// | [`token_limit`](Self::token_limit) | 8 KiB |
 /// | [`remember`](Self::remember) | 10,000 verified tokens |
@@ -147,6 +148,19 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         self
     }
 
+    /// Accepts another `typ` beside `at+jwt`, such as Okta's `application/okta-internal-at+jwt`. It is compared without regard
+    /// to case; `application/` may be left out (RFC 7515, section 4.1.9).
+    ///
+    /// # Security
+    ///
+    /// Name one that this issuer gives to access tokens and to nothing else. Those of proofs, logout tokens and security
+    /// events are refused by [`build`](Self::build).
+    #[must_use]
+    pub fn accept_typ(mut self, typ: impl Into<String>) -> Self {
+        self.settings.typ.others.push(typ.into());
+        self
+    }
+
     /// Accepts tokens without a `typ`, such as those of Amazon Cognito and Kubernetes.
     ///
     /// # Security
@@ -187,6 +201,14 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
     #[must_use]
     pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
         self.settings.expected.scope_claim = Some(name.into());
+        self
+    }
+
+    /// Takes the subject out of another claim than `sub`, such as `client_id` or `oid`: for issuers that leave `sub` out, or
+    /// write one that says nothing. It has to be there, and a string.
+    #[must_use]
+    pub fn subject_claim(mut self, name: impl Into<String>) -> Self {
+        self.settings.expected.subject_claim = Some(name.into());
         self
     }
 
@@ -271,7 +293,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
     /// All that is wrong, at once: [`ConfigError::IssuerMissing`], [`ConfigError::AudienceMissing`],
     /// [`ConfigError::AlgorithmsMissing`], [`ConfigError::KeysMissing`], [`ConfigError::KeySetMixed`],
     /// [`ConfigError::LeewayTooLong`], [`ConfigError::TokenLimitZero`], [`ConfigError::ClaimNameEmpty`],
-    /// [`ConfigError::ClaimsTooMany`].
+    /// [`ConfigError::ClaimReserved`], [`ConfigError::ClaimsTooMany`], [`ConfigError::Typ`].
     pub fn build(self) -> Result<Jwt, ConfigErrors> {
         let Self { keys, settings, predicates } = self;
         let mut errors = settings.errors();
@@ -306,7 +328,19 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
 
 impl Settings {
     fn errors(&self) -> Vec<ConfigError> {
-        let Expected { audiences, required, scope_claim } = &self.expected;
+        let Expected { audiences, required, scope_claim, subject_claim } = &self.expected;
+        let given = |given: &String| given.clone();
+        let reserved =
+            [scope_claim, subject_claim].into_iter().flatten().filter(|name| RESERVED.contains(&name.as_str()));
+        let reserved = reserved.chain(scope_claim.iter().filter(|name| *name == "sub"));
+        let mut errors: Vec<_> = reserved.map(|name| ConfigError::ClaimReserved { given: given(name) }).collect();
+        errors.extend(
+            self.typ
+                .others
+                .iter()
+                .filter(|typ| !is_of_access_tokens(typ))
+                .map(|typ| ConfigError::Typ { given: given(typ) }),
+        );
         let is_empty = String::is_empty;
         let wrong = [
             (!self.any_issuer && self.issuer.as_ref().is_none_or(is_empty), ConfigError::IssuerMissing),
@@ -317,11 +351,26 @@ impl Settings {
             (self.algorithms.as_ref().is_some_and(Vec::is_empty), ConfigError::AlgorithmsMissing),
             (self.leeway > LEEWAY_MAX, ConfigError::LeewayTooLong { given: self.leeway }),
             (self.token_limit == 0, ConfigError::TokenLimitZero),
-            (required.iter().chain(scope_claim).any(is_empty), ConfigError::ClaimNameEmpty),
+            (required.iter().chain(scope_claim).chain(subject_claim).any(is_empty), ConfigError::ClaimNameEmpty),
             (required.len() > REQUIRED_MAX, ConfigError::ClaimsTooMany { given: required.len() }),
         ];
-        wrong.into_iter().filter_map(|(is_wrong, error)| is_wrong.then_some(error)).collect()
+        errors.extend(wrong.into_iter().filter_map(|(is_wrong, error)| is_wrong.then_some(error)));
+        errors
     }
+}
+
+/// Claims that cannot hold the subject or scopes.
+const RESERVED: [&str; 8] = ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf"];
+
+/// Returns whether a `typ` may be one of access tokens: it is a name, and not that of a token which proves or tells something
+/// else (RFC 8725, section 3.11).
+fn is_of_access_tokens(typ: &str) -> bool {
+    const OTHERS: [&str; 5] =
+        ["dpop+jwt", "logout+jwt", "secevent+jwt", "token-introspection+jwt", "oauth-authz-req+jwt"];
+    let name = media_type(typ);
+    !name.is_empty()
+        && typ.bytes().all(|byte| byte.is_ascii_graphic())
+        && !OTHERS.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 impl<T> fmt::Debug for JwtBuilder<T> {

@@ -26,6 +26,7 @@ use crate::{Rejection, Scopes};
 pub(crate) struct Expected {
     pub(crate) audiences: Vec<String>,
     pub(crate) scope_claim: Option<String>,
+    pub(crate) subject_claim: Option<String>,
     pub(crate) required: Vec<String>,
 }
 
@@ -82,7 +83,7 @@ impl Expected {
     fn interest(&self, name: &str) -> Option<Interest> {
         let claim = match name {
             "iss" => Some(Claim::Iss),
-            "sub" => Some(Claim::Sub),
+            "sub" if self.subject_claim.is_none() => Some(Claim::Sub),
             "jti" => Some(Claim::Jti),
             "sid" => Some(Claim::Sid),
             "exp" => Some(Claim::Exp),
@@ -91,6 +92,7 @@ impl Expected {
             "aud" => Some(Claim::Aud),
             "cnf" => Some(Claim::Cnf),
             "at_hash" | "c_hash" => Some(Claim::OfIdToken),
+            _ if self.subject_claim.as_deref() == Some(name) => Some(Claim::Sub),
             _ => match &self.scope_claim {
                 Some(chosen) => (name == chosen).then_some(Claim::Scope),
                 None if name == "scope" => Some(Claim::Scope),

@@ -114,7 +114,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Decodes base64url, strictly: no padding, no other alphabet, no bits left over. A token has one spelling.
+/// Decodes base64url, strictly: no padding, no other alphabet, no bits left over. What is decoded has one spelling.
 fn decode(segment: &[u8], buffer: &mut Vec<u8>) -> Result<(), Rejection> {
     buffer.clear();
     BASE64_URL_SAFE_NO_PAD.decode_vec(segment, buffer).map_err(encoding)

@@ -26,6 +26,30 @@
 //! # Ok(tokens)
 //! # }
 //! ```
+//!
+//! # What the log says
+//!
+//! A caller is told `invalid_token` and nothing else. The `reason` in the log (see [`events`](crate::events)) says why:
+//!
+//! | reason | what is wrong | what may help |
+//! |---|---|---|
+//! | `token_too_long` | it is longer than 8 KiB | [`token_limit`](JwtBuilder::token_limit) |
+//! | `token_segments`, `token_encoding`, `token_header` | it is no signed JWT: opaque, encrypted, cut off | ask the issuer for JWTs |
+//! | `token_extension` | its header has `crit`, `b64`, `zip` or `enc` | |
+//! | `token_alg` | its `alg` is none that is known, or `none` | |
+//! | `token_alg_mismatch` | its `alg` is not that of the key it names | [`algorithms`](JwtBuilder::algorithms), for keys that name none |
+//! | `token_kid_unknown` | no key has its `kid` | [`replace_keys`](Jwt::replace_keys): the issuer has new ones |
+//! | `token_signature` | no key made its signature | |
+//! | `token_typ` | its `typ` is not `at+jwt` | [`accept_typ_jwt`](JwtBuilder::accept_typ_jwt), [`accept_typ`](JwtBuilder::accept_typ), [`accept_no_typ`](JwtBuilder::accept_no_typ) |
+//! | `token_is_id_token` | it has `at_hash` or `c_hash` | [`accept_id_tokens`](JwtBuilder::accept_id_tokens), better an access token |
+//! | `token_issuer`, `token_audience` | `iss` or `aud` is missing or another | [`issuer`](JwtBuilder::issuer), [`audience`](JwtBuilder::audience): to the letter |
+//! | `token_expired`, `token_not_yet_valid`, `token_from_future`, `token_too_old` | its time is over or has not come | the clocks; [`leeway`](JwtBuilder::leeway) |
+//! | `token_claim_missing` | `exp`, the subject or a claim that is asked for | [`subject_claim`](JwtBuilder::subject_claim), [`required_claims`](JwtBuilder::required_claims), [`scope_claim`](JwtBuilder::scope_claim) |
+//! | `token_claim_type`, `token_claim_repeated`, `token_scope` | a claim has the wrong JSON type, stands twice, or is no list of scopes | |
+//! | `token_claims` | the claims are no JSON object | |
+//! | `token_claims_misfit` | they do not fit the type of [`claims`](JwtBuilder::claims) | make optional what not every token has |
+//! | `token_bound` | it is bound to a key (`cnf`), which this layer does not ask for | |
+//! | `token_predicate`, `token_denied` | a condition does not hold, the deny list has it | |
 
 pub(crate) mod algorithm;
 mod builder;
@@ -203,22 +227,30 @@ struct Shared<T> {
     clock: Box<dyn Clock>,
 }
 
-/// Which `typ` a token may have.
-#[derive(Clone, Copy, Debug, Default)]
+/// Which `typ` a token may have, beside that of RFC 9068.
+#[derive(Clone, Debug, Default)]
 struct Typ {
     jwt: bool,
     none: bool,
     id_tokens: bool,
+    others: Vec<String>,
 }
 
 impl Typ {
-    /// RFC 9068, section 4, and RFC 7515, section 4.1.9: compared without regard to case, `application/` may be left out.
-    fn accepts(self, typ: Option<&str>) -> bool {
+    /// RFC 9068, section 4.
+    fn accepts(&self, typ: Option<&str>) -> bool {
         let Some(typ) = typ else { return self.none || self.id_tokens };
-        let is = |name: &str| typ.eq_ignore_ascii_case(name);
-        is("at+jwt")
-            || is("application/at+jwt")
-            || ((self.jwt || self.id_tokens) && (is("JWT") || is("application/jwt")))
+        let is = |name: &str| media_type(typ).eq_ignore_ascii_case(media_type(name));
+        is("at+jwt") || ((self.jwt || self.id_tokens) && is("JWT")) || self.others.iter().any(|other| is(other))
+    }
+}
+
+/// Returns a media type without `application/`, which may be left out where no other `/` is in it (RFC 7515, section 4.1.9).
+fn media_type(typ: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match typ.split_at_checked(PREFIX.len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') => rest,
+        _ => typ,
     }
 }
 
@@ -269,6 +301,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         let current = keys.current();
         // One buffer for all that is decoded.
         let mut buffer = Vec::with_capacity(token.len() - token.len() / 4);
+        let named;
         let key = match current.headers.find(parts.header) {
             Some(key) => parts.verify_with([key].into_iter())?,
             None => {
@@ -277,11 +310,13 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
                     return Err(Rejection::invalid("token_typ"));
                 }
                 let key = parts.verify(&current.set, &header)?;
+                let key = key.clone().named_by(header.kid());
                 // Where several keys come into question, the next token of the same header may be signed with another.
                 if current.set.candidates(header.kid(), header.algorithm).nth(1).is_none() {
-                    current.headers.note(parts.header, key);
+                    current.headers.note(parts.header, &key);
                 }
-                key
+                named = key;
+                &named
             }
         };
         parts.decode_payload(&mut buffer)?;
@@ -309,7 +344,10 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
             return Err(fault("token_is_id_token"));
         }
         let is_scoped = self.expected.scope_claim.is_none() || claims.has_scopes();
-        if claims.sub.is_none() || !claims.has_all(self.expected.required.len()) || !is_scoped {
+        if claims.sub.as_deref().is_none_or(str::is_empty)
+            || !claims.has_all(self.expected.required.len())
+            || !is_scoped
+        {
             return Err(fault("token_claim_missing"));
         }
         claims.exp.ok_or(fault("token_claim_missing"))

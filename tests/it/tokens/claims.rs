@@ -479,3 +479,37 @@ fn claims_that_are_deep_or_many_are_read_and_nothing_breaks() {
     let deep_audience = with_raw("aud", Some(&format!("{}{}", "[".repeat(50_000), "]".repeat(50_000))));
     assert_eq!(desk.judge(&jwt, &deep_audience), TYPE);
 }
+
+/// The subject is a text that says something, wherever it stands.
+#[test]
+fn the_subject_may_stand_in_another_claim() {
+    let desk = Desk::new();
+    let of_client = desk.jwt(|it| it.subject_claim("client_id"));
+    let subject = |changes| verdict(&of_client, &desk.0.token(&claims_with(changes))).map(|it| it.subject().to_owned());
+
+    assert_eq!(subject(json!({})).unwrap(), "web");
+    assert_eq!(subject(json!({ "sub": null })).unwrap(), "web");
+    assert_eq!(subject(json!({ "sub": 7 })).unwrap(), "web");
+    for wrong in [json!({ "client_id": null }), json!({ "client_id": "" })] {
+        assert_eq!(subject(wrong).unwrap_err().reason(), "token_claim_missing");
+    }
+    assert_eq!(subject(json!({ "client_id": 7 })).unwrap_err().reason(), TYPE);
+    assert_eq!(desk.judge(&desk.jwt(|it| it), &claims_with(json!({ "sub": "" })).to_string()), "token_claim_missing");
+}
+
+#[test]
+fn a_typ_of_an_issuer_s_own_is_accepted_by_name() {
+    let desk = Desk::new();
+    let okta = desk.jwt(|it| it.accept_typ("application/okta-internal-at+jwt"));
+    for (typ, expected) in [
+        ("okta-internal-at+jwt", OK),
+        ("Application/OKTA-internal-at+JWT", OK),
+        ("at+jwt", OK),
+        ("internal-at+jwt", "token_typ"),
+        ("JWT", "token_typ"),
+        ("application/x/okta-internal-at+jwt", "token_typ"),
+    ] {
+        let header = json!({ "alg": "EdDSA", "typ": typ, "kid": "k1" });
+        assert_eq!(outcome(&okta, &desk.0.jws(header.to_string(), claims().to_string())), expected, "{typ}");
+    }
+}

@@ -53,7 +53,7 @@ fn a_denial_refuses_what_it_names_and_nothing_else() {
         (Denial::key("k2"), none(), false),
         (Denial::key(""), none(), false),
         (Denial::all(), none(), true),
-        (Denial::all(), json!({ "sub": "", "jti": null, "sid": null }), true),
+        (Denial::all(), json!({ "sub": "-", "jti": null, "sid": null }), true),
         // By when it was made: at the very second it was not made before.
         (Denial::all().issued_before(at(START - 10)), none(), false),
         (Denial::all().issued_before(at(START - 9)), none(), true),
@@ -226,7 +226,22 @@ fn a_list_of_ones_own_is_told_what_a_token_says_and_only_of_good_ones() {
     let key = tower_keep::VerificationKey::der(Algorithm::EdDSA, signer.spki()).unwrap();
     let anybody = verifier(key).dangerous_any_issuer().deny_list(Recorder(Arc::clone(&seen))).build().unwrap();
     assert_eq!(outcome(&anybody, &token(&signer, json!({ "iss": "https://b.example", "aud": AUDIENCE }))), "ok");
-    assert_eq!(take(), ["Some(\"https://b.example\") alice Some(\"t1\") Some(\"s1\") None Some(true)"]);
+    assert_eq!(take(), ["Some(\"https://b.example\") alice Some(\"t1\") Some(\"s1\") Some(\"k1\") Some(true)"]);
+}
+
+/// A key in PEM has no id, and the tokens that it signed name one.
+#[test]
+fn a_key_without_an_id_is_denied_by_the_one_that_its_tokens_name() {
+    let signer = Signer::new(Algorithm::EdDSA);
+    let denied = MemoryDenyList::with_clock(SetClock::new());
+    let key = tower_keep::VerificationKey::pem(Algorithm::EdDSA, signer.pem()).unwrap();
+    let jwt = verifier(key).deny_list(denied.clone()).build().unwrap();
+    let tokens = [token(&signer, json!({})), token(&signer, json!({ "jti": "t2" }))];
+    assert_eq!(outcome(&jwt, &tokens[0]), "ok");
+
+    denied.deny(Denial::key("k1"));
+
+    assert_eq!([outcome(&jwt, &tokens[0]), outcome(&jwt, &tokens[1])], ["token_denied"; 2]);
 }
 
 /// A list that is somewhere else.

@@ -12,8 +12,8 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use serde_json::{Value, json};
 use tower_keep::{
     Algorithm, Bearer, BearerLayer, Claims, ConfigError, ConfigErrors, Denial, DenyList, Jwt, JwtBuilder, KeyFault,
-    KeySet, MemoryDenyList, PresentedToken, Principal, Scheme, SkippedKey, TokenFacts, TokenForm, TokenVerifier,
-    VerificationKey,
+    KeySet, MemoryDenyList, Ownership, PresentedToken, Principal, Scheme, SkippedKey, TokenFacts, TokenForm,
+    TokenVerifier, VerificationKey,
 };
 
 use super::mint::{ALGORITHMS, AUDIENCE, ISSUER, Signer, claims, claims_with, decode, encode, verifier};
@@ -108,12 +108,14 @@ fn every_error_of_keys_and_settings_is_one_line_of_its_own() {
         ConfigError::LeewayTooLong { given: Duration::from_secs(301) },
         ConfigError::TokenLimitZero,
         ConfigError::ClaimNameEmpty,
+        ConfigError::ClaimReserved { given: "exp".to_owned() },
+        ConfigError::Typ { given: "dpop+jwt".to_owned() },
         ConfigError::ClaimsTooMany { given: 33 },
         ConfigError::Key(KeyFault::Private),
         ConfigError::KeySetUnreadable { reason: "x".to_owned() },
         ConfigError::KeySetMixed,
         ConfigError::KeysMissing { skipped: Vec::new() },
-        ConfigError::CatchAllRepeated,
+        ConfigError::BearerContested { kind: Ownership::CatchAll },
     ];
     let faults = [
         KeyFault::Malformed,
@@ -574,4 +576,20 @@ fn what_is_printed_is_of_use() {
     assert!(format!("{:?}", Bearer::new(jwt).realm("orders").unwrap()).contains("orders"));
     assert_eq!(Algorithm::EdDSA.to_string(), "EdDSA");
     assert!(Bearer::new(signer.verifier().build().unwrap()).realm("caf\u{e9}").is_err());
+}
+
+#[test]
+fn claims_and_types_with_a_meaning_of_their_own_are_told() {
+    let signer = Signer::new(Algorithm::EdDSA);
+    let errors = |builder: JwtBuilder| builder.build().err().map_or(Vec::new(), |errors| errors.as_slice().to_vec());
+    let reserved = |given: &str| vec![ConfigError::ClaimReserved { given: given.to_owned() }];
+    for name in ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf"] {
+        assert_eq!(errors(signer.verifier().scope_claim(name)), reserved(name));
+        assert_eq!(errors(signer.verifier().subject_claim(name)), reserved(name));
+    }
+    assert_eq!(errors(signer.verifier().scope_claim("sub")), reserved("sub"));
+    assert_eq!(errors(signer.verifier().subject_claim("sub").scope_claim("scope")), []);
+    for typ in ["", "dpop+jwt", "application/Logout+JWT", "two words"] {
+        assert_eq!(errors(signer.verifier().accept_typ(typ)), [ConfigError::Typ { given: typ.to_owned() }]);
+    }
 }

@@ -7,7 +7,8 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use tower::{Layer, Service};
 use tower_keep::{
     Anonymous, Answer, ApiKey, ApiKeyLayer, AuthLayer, BearerLayer, ConfigError, IssuedKey, KeyFormat, KeyHasher,
-    KeyRules, MemoryStore, NewKey, PresentedToken, Principal, Rejection, Scheme, Secret, TokenForm, TokenVerifier,
+    KeyRules, MemoryStore, NewKey, Ownership, PresentedToken, Principal, Rejection, Scheme, Secret, TokenForm,
+    TokenVerifier,
 };
 
 use super::mint::{Signer, claims, claims_with};
@@ -290,15 +291,11 @@ async fn two_formats_of_keys_share_a_field_by_their_prefixes() {
 }
 
 #[tokio::test]
-async fn of_two_that_are_equally_sure_the_first_one_takes_it() {
+async fn of_two_stores_with_one_prefix_the_first_one_takes_the_key() {
     let (world, other) = (World::new(), World::new());
-    for (value, expected) in [(world.key(), "billing"), (&world.jwt, "alice")] {
-        let fields = [("authorization", format!("Bearer {value}"))];
-        let first = || world.keys().or(world.tokens());
-        let second = || other.keys().or(other.tokens());
-        assert_outcome(first().or(second()), expected, &fields, In(expected)).await;
-        assert_outcome(second().or(first()), expected, &fields, Bad("Bearer")).await;
-    }
+    let fields = [("authorization", format!("Bearer {}", world.key()))];
+    assert_outcome(world.keys().or(other.keys()), "first", &fields, In("billing")).await;
+    assert_outcome(other.keys().or(world.keys()), "second", &fields, Bad("Bearer")).await;
 }
 
 #[tokio::test]
@@ -333,10 +330,10 @@ where
 }
 
 #[tokio::test]
-async fn two_that_take_all_the_rest_are_told_at_the_start_and_on_every_request() {
+async fn two_that_take_the_same_are_told_at_the_start_and_on_every_request() {
     let world = World::new();
     let sessions = || BearerLayer::new(Sessions);
-    let repeated = Err(ConfigError::CatchAllRepeated);
+    let repeated = Err(ConfigError::BearerContested { kind: Ownership::CatchAll });
     assert_eq!(sessions().or(sessions()).check(), repeated);
     assert_eq!(world.importing().or(sessions()).check(), repeated);
     assert_eq!(sessions().or(world.importing()).check(), repeated);
@@ -354,7 +351,10 @@ async fn two_that_take_all_the_rest_are_told_at_the_start_and_on_every_request()
     assert_eq!(world.keys().check(), Ok(()));
     assert_eq!(world.keys().or(world.tokens()).check(), Ok(()));
     assert_eq!(world.importing().or(world.tokens()).check(), Ok(()));
-    assert_eq!(world.tokens().or(world.tokens()).check(), Ok(()));
+    let twice = Err(ConfigError::BearerContested { kind: Ownership::Form });
+    assert_eq!(world.tokens().or(world.tokens()).check(), twice);
+    assert_eq!(world.tokens().or(world.keys()).or(world.tokens()).check(), twice);
+    misconfigured(world.tokens().or(world.tokens()), get("/")).await;
     assert_eq!(world.keys().or(world.keys()).check(), Ok(()));
     assert_eq!(world.keys().or(sessions()).or(world.tokens()).check(), Ok(()));
     // Foreign keys that stand in a field of their own take nothing of the shared one.
