@@ -23,6 +23,7 @@ pub(crate) fn is_tchar(byte: &u8) -> bool {
 
 /// Returns whether a token is built as a JWS in its compact form is: three segments of base64url, with dots between them
 /// (RFC 7515, section 7.1).
+#[cfg(any(feature = "api-key", feature = "bearer"))]
 pub(crate) fn is_jws(token: &[u8]) -> bool {
     all(token, |byte| is_letter(byte) | matches!(byte, b'-' | b'_' | b'.')) && dots(token) == 2
 }
@@ -45,6 +46,7 @@ fn is_letter(byte: u8) -> bool {
 }
 
 /// Counts dots, in parts that one byte can count.
+#[cfg(any(feature = "api-key", feature = "bearer"))]
 fn dots(bytes: &[u8]) -> usize {
     let count = |part: &[u8]| usize::from(part.iter().fold(0, |count: u8, byte| count + u8::from(*byte == b'.')));
     bytes.chunks(255).map(count).sum()
@@ -54,6 +56,7 @@ fn dots(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
+    #[cfg(any(feature = "api-key", feature = "bearer"))]
     #[test]
     fn a_jws_is_three_segments_of_base64url() {
         let cases = [

@@ -26,7 +26,7 @@ const SAY_HELLO: &str = "/hello.v1.Greeter/SayHello";
 
 pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let server = Server::start(options).await?;
-    println!("checking https://{}\n", server.address);
+    println!("checking https://{}\n", server.https.address);
     let mut check = Check::new(&server).await?;
     check.protocols().await?;
     check.admitted().await;
@@ -38,7 +38,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     // The server waits for connections that are open.
     drop((client, channel));
     let verdict = table.finish();
-    server.stop().await?;
+    server.https.stop().await?;
     // Nobody has a use for the certificate any more.
     std::fs::remove_file(&options.cert_file)?;
     Ok(verdict)
@@ -57,9 +57,9 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     async fn new(server: &'a Server) -> Result<Self> {
-        let client = trusting(&server.ca_file)?.build()?;
-        let ca = Certificate::from_pem(std::fs::read(&server.ca_file)?);
-        let channel = endpoint(server.address, ClientTlsConfig::new().ca_certificate(ca))?.connect().await?;
+        let client = trusting(&server.https.ca_file)?.build()?;
+        let ca = Certificate::from_pem(std::fs::read(&server.https.ca_file)?);
+        let channel = endpoint(server.https.address, ClientTlsConfig::new().ca_certificate(ca))?.connect().await?;
         let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["greeter:hello"]))?;
         let token = server.issuer.access_token(&json!({ "sub": "bob", "scope": "greeter:hello" }))?;
         let (key, token) = (issued.key().clone(), format!("Bearer {token}"));
@@ -67,11 +67,11 @@ impl<'a> Check<'a> {
     }
 
     async fn protocols(&mut self) -> Result<()> {
-        let url = format!("https://{}/", self.server.address);
+        let url = format!("https://{}/", self.server.https.address);
         let ask = async |client: ClientBuilder| answer(client.build()?.get(&url)).await;
 
-        let chosen = ask(trusting(&self.server.ca_file)?).await;
-        let http1 = ask(trusting(&self.server.ca_file)?.http1_only()).await;
+        let chosen = ask(trusting(&self.server.https.ca_file)?).await;
+        let http1 = ask(trusting(&self.server.https.ca_file)?.http1_only()).await;
         let distrusting = ask(client()).await;
 
         let spoken = |answer: &Asked| match answer {
@@ -195,7 +195,7 @@ impl<'a> Check<'a> {
 
     /// Looks at what tells the protocols apart: the type of the content, and nothing else.
     async fn wire(&mut self) {
-        let url = format!("https://{}{SAY_HELLO}", self.server.address);
+        let url = format!("https://{}{SAY_HELLO}", self.server.https.address);
         let post = |kind: &'static str| self.client.post(&url).header(CONTENT_TYPE, kind).body(vec![0; 5]);
 
         let grpc = answer(post("application/grpc")).await;
@@ -214,7 +214,7 @@ impl<'a> Check<'a> {
     }
 
     async fn get(&self, path: &str, fields: &[Field<'_>]) -> Asked {
-        let request = self.client.get(format!("https://{}{path}", self.server.address));
+        let request = self.client.get(format!("https://{}{path}", self.server.https.address));
         answer(fields.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 

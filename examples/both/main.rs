@@ -14,20 +14,16 @@ mod greetings;
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code has a style of its own")]
 #[path = "../grpc/hello.rs"]
 mod hello;
+#[path = "../common/https.rs"]
+mod https;
 #[path = "../common/mint.rs"]
 mod mint;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
 use serde_json::json;
-use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tower::Layer;
 use tower_keep::{
@@ -35,13 +31,11 @@ use tower_keep::{
     RequireScopes,
 };
 
-use common::{About, Certificates, Options, Result};
+use common::{About, Options, Result};
 use greetings::Greetings;
 use hello::greeter_server::GreeterServer;
+use https::Https;
 use mint::{AUDIENCE, ISSUER, Issuer};
-
-/// How long requests that are on their way may take when the server is told to stop.
-const GRACE: Duration = Duration::from_secs(5);
 
 const ABOUT: About = About {
     name: "both",
@@ -92,60 +86,40 @@ fn tokens(issuer: &Issuer, denied: MemoryDenyList) -> Result<Jwt> {
     Ok(tokens.deny_list(denied).build()?)
 }
 
-/// A server that runs.
+/// A server that runs, and what it knows.
 struct Server {
-    address: SocketAddr,
-    ca_file: PathBuf,
+    https: Https,
     keys: MemoryStore,
     issuer: Issuer,
     denied: MemoryDenyList,
-    handle: Handle<SocketAddr>,
-    running: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
     async fn start(options: &Options) -> Result<Self> {
-        let (listener, address) = options.listen()?;
-        let certificates = Certificates::new(ABOUT.name, address.ip())?;
-        certificates.write_ca(&options.cert_file)?;
-        // It offers HTTP/2, which gRPC needs, and HTTP/1.1.
-        let tls = RustlsConfig::from_pem(certificates.server.into(), certificates.key.into()).await?;
-
         let keys = MemoryStore::with_prefix("tk_demo")?;
         let (issuer, denied) = (Issuer::new()?, MemoryDenyList::new());
         let app = app(keys.clone(), tokens(&issuer, denied.clone())?)?;
-
-        let handle = Handle::new();
-        let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
-        let running = tokio::spawn(server.serve(app.into_make_service()));
-        Ok(Self { address, ca_file: options.cert_file.clone(), keys, issuer, denied, handle, running })
-    }
-
-    async fn stop(self) -> Result<()> {
-        self.handle.graceful_shutdown(Some(GRACE));
-        Ok(self.running.await??)
+        let https = Https::serve(options, ABOUT.name, app).await?;
+        Ok(Self { https, keys, issuer, denied })
     }
 }
 
 async fn serve(options: &Options) -> Result<ExitCode> {
     let interrupted = common::interrupted()?;
-    let mut server = Server::start(options).await?;
+    let server = Server::start(options).await?;
     let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["greeter:hello"]))?;
     let token = server.issuer.access_token(&json!({ "scope": "greeter:hello" }))?;
-    println!("listening on https://{}", server.address);
-    println!("cert file: {}", server.ca_file.display());
+    println!("listening on https://{}", server.https.address);
+    println!("cert file: {}", server.https.ca_file.display());
     println!("key: {}", issued.key().expose());
     println!("token: {token}");
-    println!("{}", to_paste(&server, issued.key().expose(), &token));
-    tokio::select! {
-        () = interrupted => server.stop().await?,
-        ended = &mut server.running => ended??,
-    }
+    println!("{}", to_paste(&server.https, issued.key().expose(), &token));
+    server.https.run_until(interrupted).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn to_paste(server: &Server, key: &str, token: &str) -> String {
-    let Server { address, ca_file, .. } = server;
+fn to_paste(https: &Https, key: &str, token: &str) -> String {
+    let Https { address, ca_file, .. } = https;
     let curl = format!("curl -i --cacert {}", ca_file.display());
     let url = format!("https://{address}");
     let grpcurl = format!("grpcurl -cacert {} -import-path examples/grpc/proto -proto hello.proto", ca_file.display());

@@ -6,32 +6,26 @@ mod answer;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/https.rs"]
+mod https;
 #[path = "../common/mint.rs"]
 mod mint;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
-use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::task::JoinHandle;
 use tower_keep::{
     ApiKey, ApiKeyLayer, BearerLayer, Claims, ConfigError, Jwt, MemoryDenyList, MemoryStore, NewKey, Principal,
     RequireScopes,
 };
 
-use common::{About, Certificates, Options, Result};
+use common::{About, Options, Result};
+use https::Https;
 use mint::{AUDIENCE, ISSUER, Issuer};
-
-/// How long requests that are on their way may take when the server is told to stop.
-const GRACE: Duration = Duration::from_secs(5);
 
 const ABOUT: About =
     About { name: "quickstart", text: "An HTTPS server whose routes are guarded by API keys and tokens.", port: 8443 };
@@ -126,63 +120,43 @@ async fn headers(headers: HeaderMap) -> String {
     headers.keys().map(|name| format!("{name}\n")).collect()
 }
 
-/// A server that runs.
+/// A server that runs, and what it knows.
 struct Server {
+    https: Https,
     url: String,
-    ca_file: PathBuf,
     keys: MemoryStore,
     issuer: Issuer,
     tokens: Jwt,
     denied: MemoryDenyList,
-    handle: Handle<SocketAddr>,
-    running: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
     async fn start(options: &Options) -> Result<Self> {
-        let (listener, address) = options.listen()?;
-        let certificates = Certificates::new(ABOUT.name, address.ip())?;
-        certificates.write_ca(&options.cert_file)?;
-        let tls = RustlsConfig::from_pem(certificates.server.into(), certificates.key.into()).await?;
-
         let keys = MemoryStore::with_prefix("tk_demo")?;
         let (issuer, denied) = (Issuer::new()?, MemoryDenyList::new());
         let tokens = tokens(&issuer, denied.clone())?;
-        let app = app(keys.clone(), tokens.clone())?;
-
-        let handle = Handle::new();
-        let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
-        let running = tokio::spawn(server.serve(app.into_make_service()));
-        let (url, ca_file) = (format!("https://{address}"), options.cert_file.clone());
-        Ok(Self { url, ca_file, keys, issuer, tokens, denied, handle, running })
-    }
-
-    async fn stop(self) -> Result<()> {
-        self.handle.graceful_shutdown(Some(GRACE));
-        Ok(self.running.await??)
+        let https = Https::serve(options, ABOUT.name, app(keys.clone(), tokens.clone())?).await?;
+        Ok(Self { url: format!("https://{}", https.address), https, keys, issuer, tokens, denied })
     }
 }
 
 async fn serve(options: &Options) -> Result<ExitCode> {
     let interrupted = common::interrupted()?;
-    let mut server = Server::start(options).await?;
+    let server = Server::start(options).await?;
     let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["orders:read"]))?;
     let token = server.issuer.access_token(&json!({ "scope": "orders:read" }))?;
     println!("listening on {}", server.url);
-    println!("cert file: {}", server.ca_file.display());
+    println!("cert file: {}", server.https.ca_file.display());
     println!("key: {}", issued.key().expose());
     println!("token: {token}");
     println!("{}", to_paste(&server, issued.key().expose(), &token));
-    tokio::select! {
-        () = interrupted => server.stop().await?,
-        ended = &mut server.running => ended??,
-    }
+    server.https.run_until(interrupted).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn to_paste(server: &Server, key: &str, token: &str) -> String {
-    let Server { url, ca_file, .. } = server;
-    let ca_file = ca_file.display();
+    let Server { url, https, .. } = server;
+    let ca_file = https.ca_file.display();
     format!(
         "
 Try it from another terminal; Ctrl-C ends the server. The token is good for an hour.

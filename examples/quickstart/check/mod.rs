@@ -34,7 +34,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     check.either().await;
     check.caches().await;
     let verdict = check.table.finish();
-    server.stop().await?;
+    server.https.stop().await?;
     // Nobody has a use for the certificate any more.
     std::fs::remove_file(&options.cert_file)?;
     Ok(verdict)
@@ -52,7 +52,7 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn new(server: &'a Server) -> Result<Self> {
-        let client = trusting(&server.ca_file)?.build()?;
+        let client = trusting(&server.https.ca_file)?.build()?;
         let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["orders:read"]))?;
         let token = bearer(&server.issuer.access_token(&json!({ "scope": "orders:read" }))?);
         Ok(Self { server, client, key: issued.key().clone(), token, table: Table::default() })
@@ -63,8 +63,8 @@ impl<'a> Check<'a> {
         let ask = async |client: ClientBuilder| answer(client.build()?.get(&url)).await;
         let trusting_all = client().tls_danger_accept_invalid_certs(true);
 
-        let trusting_ca = ask(trusting(&self.server.ca_file)?).await;
-        let http1 = ask(trusting(&self.server.ca_file)?.http1_only()).await;
+        let trusting_ca = ask(trusting(&self.server.https.ca_file)?).await;
+        let http1 = ask(trusting(&self.server.https.ca_file)?.http1_only()).await;
         let nothing_special = ask(client()).await;
         let all = ask(trusting_all).await;
 
