@@ -6,7 +6,8 @@
 //! | `anonymous` | DEBUG | `preflight` |
 //! | `refused` | DEBUG for `missing`, INFO for other faults of the caller, ERROR for ours | `cause`, `reason`, `status`, `credential_id`, `report_only`, `suppressed`, `error` |
 //!
-//! The target is `tower_keep` for all of them. An admitted request also records `auth.subject`, `auth.credential_id`
+//! The target is `tower_keep` for all of them. What the reasons of tokens mean and what helps stands in
+//! `bearer::jwt`. An admitted request also records `auth.subject`, `auth.credential_id`
 //! and `auth.scheme` on the current span, where the span declares these fields.
 //!
 //! Refusals are logged up to a number a second (10 by default), counted apart for four classes, so that anonymous
