@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A loop that stops at the first difference runs along as a control: a run in which it does not show proves nothing.
-//! The program fails then, if digests can be told apart in all of three runs, and if refusals of known and unknown ids
+//! The program fails then, if digests or signatures of secrets can be told apart in all of three runs, and if refusals of known and unknown ids
 //! differ by more than a twentieth.
 
 #![allow(clippy::expect_used, reason = "a benchmark may stop")]
@@ -20,11 +20,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::Method;
 use tower::Layer;
 use tower_keep::{
-    Answer, ApiKey, ApiKeyLayer, Auth, DigestTag, Found, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
-    KeyStore, Lookup, MemoryStore, NewKey, Secret,
+    Algorithm, Answer, ApiKey, ApiKeyLayer, Auth, DigestTag, Found, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord,
+    KeyRules, KeySet, KeyStore, Lookup, MemoryStore, NewKey, Secret, VerificationKey,
 };
 
 use support::{Body, Hello, drive, guarded, request, scattered};
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let samples: u64 = asked.unwrap_or(100_000);
     let mut good = shows("control, a loop that stops: first byte or last byte", || control(samples));
     good &= hides("KeyDigest::matches: first byte or last byte", || comparison(samples));
+    good &= hides("KeySet::verify, HS256: first byte or last byte of the MAC", || mac(samples));
     // That an id is there is no secret; all the same it takes the same work. What is left is where records lie in
     // memory, and that a table takes longer or shorter to say that there is nothing.
     good &= is_close("ApiKeyLayer: unknown id, or known id and wrong secret", || layer(samples));
@@ -95,6 +99,28 @@ fn digests(samples: u64, equal: impl Fn(&KeyDigest, &KeyDigest) -> bool) -> Verd
             }
         },
     )
+}
+
+/// Verifies tokens whose MAC is wrong in the first byte or in the last.
+fn mac(samples: u64) -> Verdict {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).expect("there is randomness");
+    let keys = KeySet::from(VerificationKey::secret(Algorithm::HS256, &secret).expect("the secret is long enough"));
+    let signed = format!("{}.{}", encode(r#"{"alg":"HS256"}"#), encode(r#"{"sub":"alice"}"#));
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), signed.as_bytes());
+    measure(
+        samples,
+        |class, random| {
+            let mut mac = mac.as_ref().to_vec();
+            mac[if class { 31 } else { 0 }] ^= random as u8 | 1;
+            format!("{signed}.{}", encode(mac))
+        },
+        |token| keys.verify(&token),
+    )
+}
+
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// A store that has a record for every other id, and takes the same time for all, unlike any table.

@@ -134,7 +134,8 @@ impl KeySet {
     }
 
     /// Verifies the signature of a JWS in its compact form and returns its payload, whatever that is. The rules for
-    /// headers and keys are those for tokens; nothing in the payload is looked at. For tokens use [`Jwt`](crate::Jwt).
+    /// headers and keys are those for tokens; nothing in the payload is looked at, and nothing limits the length: bound it
+    /// where the text comes in. For tokens use [`Jwt`](crate::Jwt).
     ///
     /// # Errors
     ///
