@@ -99,7 +99,7 @@ pub enum ConfigError {
         /// What was given instead.
         given: String,
     },
-    /// More claims are required than there may be members in a check list, which is 32.
+    /// More than 32 claims are required.
     ClaimsTooMany {
         /// How many were given.
         given: usize,
@@ -119,7 +119,7 @@ pub enum ConfigError {
         skipped: Vec<SkippedKey>,
     },
     /// Two schemes of one layer take the same kind of values under `Authorization: Bearer`, so it would not be clear whose
-    /// one is. Several issuers of JWTs belong into one verifier.
+    /// one is.
     BearerContested {
         /// The kind.
         kind: Ownership,

@@ -96,6 +96,8 @@ impl KeyFault {
                 | Self::AlgorithmMissing
                 | Self::AlgorithmNotAllowed
                 | Self::CurveUnknown
+                // Said of a good key already.
+                | Self::KidRepeated
         )
     }
 }

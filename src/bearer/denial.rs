@@ -11,7 +11,7 @@
 //! let in_an_hour = SystemTime::now() + Duration::from_secs(60 * 60); // no token lives longer
 //! denied.deny(Denial::token("a7f3").until(in_an_hour)); // one token
 //! denied.deny(Denial::subject("alice").issued_before(SystemTime::now()).until(in_an_hour)); // log out everywhere
-//! denied.deny(Denial::key("2025")); // everything signed with a key that leaked
+//! denied.deny(Denial::key("2025")); // everything signed with the key of that id, which leaked
 //! // Jwt::with_keys(..).deny_list(denied.clone())
 //! ```
 
@@ -41,6 +41,14 @@ impl<D: DenyList + ?Sized> DenyList for Arc<D> {
 }
 
 /// What a deny list may know a token by. Its signature is good.
+///
+/// ```
+/// use tower_keep::{DenyList, MemoryDenyList, TokenFacts};
+///
+/// let mut facts = TokenFacts::new("alice");
+/// facts.jti = Some("a7f3");
+/// assert!(matches!(MemoryDenyList::new().denies(&facts).now(), Some(Ok(false))));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TokenFacts<'a> {
@@ -52,10 +60,17 @@ pub struct TokenFacts<'a> {
     pub jti: Option<&'a str>,
     /// The session at the issuer: `sid`.
     pub sid: Option<&'a str>,
-    /// The id of the key that signed it, or by which the token names it where the key has none.
+    /// The id that the key which signed it was configured with.
     pub kid: Option<&'a str>,
     /// When it was made: `iat`.
     pub issued_at: Option<SystemTime>,
+}
+
+impl<'a> TokenFacts<'a> {
+    /// Starts with a subject, for a test of a list of one's own.
+    pub const fn new(subject: &'a str) -> Self {
+        Self { issuer: None, subject, jti: None, sid: None, kid: None, issued_at: None }
+    }
 }
 
 /// Which tokens are refused.
@@ -101,7 +116,9 @@ impl Denial {
         Self::of(ToldBy::Sid, sid.into())
     }
 
-    /// Refuses the tokens that the key of a `kid` signed.
+    /// Refuses the tokens that the key of a `kid` signed: the id that the key was configured with, by its JWK or by
+    /// [`with_kid`](crate::VerificationKey::with_kid). What a token calls its key does not count, since whoever has the key
+    /// can call it anything.
     pub fn key(kid: impl Into<String>) -> Self {
         Self::of(ToldBy::Kid, kid.into())
     }
@@ -119,7 +136,8 @@ impl Denial {
     }
 
     /// Refuses only tokens that were made before a time, and those that do not say when. `iat` is mostly in whole seconds,
-    /// rounded down, so a token of the very second of a time with a fraction counts as made before it.
+    /// rounded down, so a token of the very second of a time with a fraction counts as made before it. Where the clock of
+    /// the issuer may be ahead, by the leeway at most, add that to the time.
     #[must_use]
     pub fn issued_before(mut self, when: SystemTime) -> Self {
         self.rule.issued_before = Some(when);
@@ -146,8 +164,36 @@ impl Rule {
             && self.issued_before.is_none_or(|end| token.issued_at.is_none_or(|issued| issued < end))
     }
 
+    /// Returns whether the rule refuses all that another one does, for as long.
+    fn covers(&self, other: &Self) -> bool {
+        let reaches = |this: Option<SystemTime>, other: Option<SystemTime>| {
+            this.is_none_or(|this| other.is_some_and(|other| this >= other))
+        };
+        (self.issuer.is_none() || self.issuer == other.issuer)
+            && reaches(self.issued_before, other.issued_before)
+            && reaches(self.until, other.until)
+    }
+
     fn is_alive(&self, now: SystemTime) -> bool {
         self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// Several lists, each of which may refuse.
+pub(crate) struct DenyLists(pub(crate) Vec<Arc<dyn DenyList>>);
+
+impl DenyList for DenyLists {
+    fn denies(&self, token: &TokenFacts<'_>) -> Answer<Result<bool, StoreError>> {
+        // All are asked before one is waited for.
+        let answers: Vec<_> = self.0.iter().map(|list| list.denies(token)).collect();
+        answers.into_iter().fold(Answer::Now(Ok(false)), |before, answer| {
+            before.then(|before| match before {
+                Ok(true) => Answer::Now(Ok(true)),
+                Ok(false) => answer,
+                // What one does not know, another one may.
+                Err(error) => answer.map(|answer| if matches!(answer, Ok(true)) { answer } else { Err(error) }),
+            })
+        })
     }
 }
 
@@ -188,7 +234,8 @@ impl MemoryDenyList {
         }
     }
 
-    /// Refuses tokens from now on.
+    /// Refuses tokens from now on. What was denied before and is a part of it is denied by it from now on, so that a name
+    /// that is denied again and again takes no more room.
     pub fn deny(&self, denial: Denial) {
         let Denial { told_by, name, rule } = denial;
         let now = self.shared.clock.now();
@@ -196,7 +243,7 @@ impl MemoryDenyList {
         self.shared.used.store(true, Ordering::Release);
         self.shared.rules[told_by as usize].pin().compute(name, |known| {
             let known = known.map_or(&[][..], |(_, rules)| rules);
-            let kept = known.iter().filter(|known| known.is_alive(now) && **known != rule);
+            let kept = known.iter().filter(|known| known.is_alive(now) && !rule.covers(known));
             Operation::Insert::<_, ()>(kept.chain([&rule]).cloned().collect::<Arc<[Rule]>>())
         });
         // What is over is dropped as often as the list doubles, so that it costs a constant share of each denial.
@@ -208,7 +255,8 @@ impl MemoryDenyList {
         }
     }
 
-    /// Takes a denial back, with all its conditions as they were given. Returns whether it was there.
+    /// Takes a denial back, with all its conditions as they were given. Returns whether it was there: one that is a part of
+    /// a later one is not.
     pub fn allow(&self, denial: &Denial) -> bool {
         let rules = self.shared.rules[denial.told_by as usize].pin();
         let outcome = rules.compute(denial.name.clone(), |known| match known {

@@ -193,7 +193,8 @@ impl fmt::Debug for Bearer {
 pub struct Claims<T>(pub T);
 
 impl<T: Any> Claims<T> {
-    /// Finds the claims in the extensions of a request: for handlers of tonic and of any other framework.
+    /// Finds the claims in the extensions of a request: for handlers of tonic and of any other framework. Where layers are
+    /// stacked, they are those of the innermost token that was read as this type.
     ///
     /// # Errors
     ///

@@ -79,6 +79,19 @@ impl PresentedToken {
         Self { value, start }
     }
 
+    /// Takes a token that came in another way than a header field: in the first message of a WebSocket, in a queue.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::Malformed`](crate::Cause::Malformed) for a text with other characters than those of a token (RFC 6750,
+    /// section 2.1).
+    pub fn from_text(token: &str) -> Result<Self, Rejection> {
+        match HeaderValue::from_str(token) {
+            Ok(value) if crate::token::is_token68(token.as_bytes()) => Ok(Self { value, start: 0 }),
+            _ => Err(Rejection::malformed("token_malformed")),
+        }
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.value.as_bytes().get(self.start..).unwrap_or_default()
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::key::Bound;
@@ -27,7 +27,7 @@ pub(super) struct Jwk {
     y: Option<String>,
     n: Option<String>,
     e: Option<String>,
-    k: Option<String>,
+    k: Option<Wiped>,
     // The private parts.
     d: Option<IgnoredAny>,
     p: Option<IgnoredAny>,
@@ -36,6 +36,15 @@ pub(super) struct Jwk {
     dq: Option<IgnoredAny>,
     qi: Option<IgnoredAny>,
     oth: Option<IgnoredAny>,
+}
+
+/// A text that is wiped when it is dropped, also where the key turns out to be of no use.
+struct Wiped(Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Wiped {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
 }
 
 /// What a key is made of, before it is known for which algorithm.
@@ -80,8 +89,7 @@ impl Jwk {
                 _ => return Err(KeyFault::CurveUnknown),
             },
             "oct" => {
-                let text = self.k.map(Zeroizing::new);
-                let k = Zeroizing::new(decoded(text.as_ref().map(|text| text.as_str()))?);
+                let k = Zeroizing::new(decoded(self.k.as_ref().map(|Wiped(text)| text.as_str()))?);
                 (Material::Secret { k }, None)
             }
             _ => return Err(KeyFault::TypeUnknown),

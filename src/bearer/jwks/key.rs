@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jsonwebtoken::{DecodingKey, DecodingKeyKind, jwk};
+use zeroize::Zeroizing;
 
 use super::jwk::{Jwk, Material};
 use crate::bearer::jwt::algorithm::{Algorithm, Family};
@@ -48,7 +49,12 @@ impl VerificationKey {
     ///
     /// Whoever verifies with a secret can sign with it, too. A public key is the better choice wherever there is one.
     pub fn secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, ConfigError> {
-        Ok(Self::new(algorithm, Verifier::secret(algorithm, secret)?))
+        let verifier = Verifier::secret(algorithm, secret)?;
+        // Memory that nobody filled. In a JWK, somebody wrote so many zeros.
+        if secret.iter().all(|byte| *byte == 0) {
+            return Err(KeyFault::SecretWeak.into());
+        }
+        Ok(Self::new(algorithm, verifier))
     }
 
     /// Takes a public key in PEM: the one section `PUBLIC KEY` (or `RSA PUBLIC KEY`) of a text.
@@ -118,12 +124,6 @@ impl VerificationKey {
         self.kid.as_deref()
     }
 
-    /// Takes over the id by which a token named the key, if it has none of its own: so a deny list knows it by that.
-    pub(crate) fn named_by(mut self, kid: Option<&str>) -> Self {
-        self.kid = self.kid.or_else(|| kid.map(Arc::from));
-        self
-    }
-
     pub(crate) fn shared_kid(&self) -> Option<Arc<str>> {
         self.kid.clone()
     }
@@ -182,7 +182,7 @@ impl TryFrom<&jwk::Jwk> for VerificationKey {
     type Error = ConfigError;
 
     fn try_from(jwk: &jwk::Jwk) -> Result<Self, ConfigError> {
-        Self::jwk(serde_json::to_vec(jwk).map_err(|_| KeyFault::Malformed)?)
+        Self::jwk(Zeroizing::new(serde_json::to_vec(jwk).map_err(|_| KeyFault::Malformed)?))
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use jsonwebtoken::jwk::JwkSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 pub use key::VerificationKey;
 
@@ -83,7 +84,8 @@ impl KeySet {
         let path = path.as_ref();
         let json = std::fs::read(path)
             .map_err(|error| ConfigError::KeySetUnreadable { reason: format!("{}: {error}", path.display()) })?;
-        Self::from_json(json)
+        // It may hold secrets.
+        Self::from_json(Zeroizing::new(json))
     }
 
     /// Keeps the keys of some algorithms. A key that names none, an RSA key or a secret, is bound to the first one that
@@ -265,7 +267,7 @@ impl TryFrom<&JwkSet> for KeySet {
 
     fn try_from(set: &JwkSet) -> Result<Self, ConfigError> {
         let unreadable = |_| ConfigError::KeySetUnreadable { reason: "it cannot be written as JSON".to_owned() };
-        Self::from_json(serde_json::to_vec(set).map_err(unreadable)?)
+        Self::from_json(Zeroizing::new(serde_json::to_vec(set).map_err(unreadable)?))
     }
 }
 
@@ -274,6 +276,6 @@ impl TryFrom<&serde_json::Value> for KeySet {
     type Error = ConfigError;
 
     fn try_from(value: &serde_json::Value) -> Result<Self, ConfigError> {
-        Self::from_json(value.to_string())
+        Self::from_json(Zeroizing::new(value.to_string()).as_bytes())
     }
 }

@@ -11,7 +11,7 @@ use super::algorithm::Algorithm;
 use super::claims::Expected;
 use super::token::{Conditions, Predicate};
 use super::{Core, Jwt, Keys, Shared, Typ, media_type};
-use crate::bearer::denial::DenyList;
+use crate::bearer::denial::{DenyList, DenyLists};
 use crate::bearer::jwks::KeySet;
 use crate::bearer::verified::VerifiedTokens;
 use crate::{Clock, ConfigError, ConfigErrors, SystemClock};
@@ -58,7 +58,7 @@ struct Settings {
     leeway: Duration,
     max_age: Option<Duration>,
     typ: Typ,
-    deny_list: Option<Arc<dyn DenyList>>,
+    deny_lists: Vec<Arc<dyn DenyList>>,
     clock: Box<dyn Clock>,
     token_limit: usize,
     remembered: usize,
@@ -76,7 +76,7 @@ impl JwtBuilder {
             leeway: LEEWAY,
             max_age: None,
             typ: Typ::default(),
-            deny_list: None,
+            deny_lists: Vec::new(),
             clock: Box::new(SystemClock),
             token_limit: TOKEN_LIMIT,
             remembered: REMEMBERED,
@@ -98,7 +98,7 @@ impl JwtBuilder {
 }
 
 impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
-    /// Names the issuer: the exact value of `iss` (RFC 9068, section 4).
+    /// Names the issuer: the exact value of `iss` (RFC 9068, section 4). There is one; the last call counts.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.settings.issuer = Some(issuer.into());
@@ -220,10 +220,10 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         self
     }
 
-    /// Asks a deny list, each time a token comes.
+    /// Asks a deny list, each time a token comes. Several calls set several lists, each of which may refuse.
     #[must_use]
     pub fn deny_list(mut self, list: impl DenyList) -> Self {
-        self.settings.deny_list = Some(Arc::new(list));
+        self.settings.deny_lists.push(Arc::new(list));
         self
     }
 
@@ -234,8 +234,9 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         self
     }
 
-    /// Sets how many verified tokens are remembered, so that their signature is not verified each time they come. The number
-    /// is rounded up to a power of two; each takes its own length and what its claims take. Times, conditions and the deny
+    /// Sets how many verified tokens are remembered, so that their signature is not verified each time they come. There are
+    /// groups of eight places for them, rounded up to a power of two, and 2^24 places at most; each takes its own length and
+    /// what its claims take, until another token needs the place. Times, conditions and the deny
     /// list are asked about on every request all the same.
     #[must_use]
     pub fn remember(mut self, tokens: usize) -> Self {
@@ -264,7 +265,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         self
     }
 
-    /// Accepts tokens of any issuer, and those that name none.
+    /// Accepts tokens of any issuer, and those that name none, whatever [`issuer`](Self::issuer) says.
     ///
     /// # Security
     ///
@@ -275,7 +276,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         self
     }
 
-    /// Accepts tokens for any audience, and those that name none.
+    /// Accepts tokens for any audience, and those that name none, whatever [`audience`](Self::audience) says.
     ///
     /// # Security
     ///
@@ -297,7 +298,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
     pub fn build(self) -> Result<Jwt, ConfigErrors> {
         let Self { keys, settings, predicates } = self;
         let mut errors = settings.errors();
-        let Settings { expected, leeway, max_age, typ, deny_list, clock, token_limit, algorithms, .. } = settings;
+        let Settings { expected, leeway, max_age, typ, mut deny_lists, clock, token_limit, algorithms, .. } = settings;
         let no_algorithms = algorithms.as_ref().is_some_and(Vec::is_empty);
         let keys = match Keys::new(&keys, algorithms) {
             Ok(keys) => Some(keys),
@@ -313,6 +314,10 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         let keys = keys.ok_or(ConfigError::AlgorithmsMissing)?;
         let remembered = settings.remembered.min(REMEMBERED_MAX);
         let verified = (remembered > 0).then(|| VerifiedTokens::new(remembered, settings.digests));
+        let deny_list = match deny_lists.len() {
+            0 | 1 => deny_lists.pop(),
+            _ => Some(Arc::new(DenyLists(deny_lists)) as Arc<dyn DenyList>),
+        };
         let conditions = Conditions { leeway, max_age, predicates, deny_list };
         let core = Core {
             token_limit,
@@ -332,7 +337,9 @@ impl Settings {
         let given = |given: &String| given.clone();
         let reserved =
             [scope_claim, subject_claim].into_iter().flatten().filter(|name| RESERVED.contains(&name.as_str()));
-        let reserved = reserved.chain(scope_claim.iter().filter(|name| *name == "sub"));
+        let reserved =
+            reserved.chain(scope_claim.iter().filter(|name| *name == "sub" || subject_claim.as_ref() == Some(name)));
+        let reserved = reserved.chain(subject_claim.iter().filter(|name| matches!(name.as_str(), "scope" | "scp")));
         let mut errors: Vec<_> = reserved.map(|name| ConfigError::ClaimReserved { given: given(name) }).collect();
         errors.extend(
             self.typ
@@ -360,7 +367,7 @@ impl Settings {
 }
 
 /// Claims that cannot hold the subject or scopes.
-const RESERVED: [&str; 8] = ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf"];
+const RESERVED: [&str; 10] = ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "at_hash", "c_hash"];
 
 /// Returns whether a `typ` may be one of access tokens: it is a name, and not that of a token which proves or tells something
 /// else (RFC 8725, section 3.11).

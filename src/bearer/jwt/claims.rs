@@ -70,6 +70,9 @@ enum Claim {
     Scp,
     Cnf,
     OfIdToken,
+    OtherSub,
+    OtherScope,
+    OtherScp,
 }
 
 /// Why a member is looked at: for what it says, because it has to be there, or both.
@@ -81,24 +84,27 @@ struct Interest {
 
 impl Expected {
     fn interest(&self, name: &str) -> Option<Interest> {
+        let is = |chosen: &Option<String>| chosen.as_deref() == Some(name);
         let claim = match name {
             "iss" => Some(Claim::Iss),
-            "sub" if self.subject_claim.is_none() => Some(Claim::Sub),
-            "jti" => Some(Claim::Jti),
-            "sid" => Some(Claim::Sid),
             "exp" => Some(Claim::Exp),
             "nbf" => Some(Claim::Nbf),
             "iat" => Some(Claim::Iat),
             "aud" => Some(Claim::Aud),
+            "jti" => Some(Claim::Jti),
+            "sid" => Some(Claim::Sid),
             "cnf" => Some(Claim::Cnf),
             "at_hash" | "c_hash" => Some(Claim::OfIdToken),
-            _ if self.subject_claim.as_deref() == Some(name) => Some(Claim::Sub),
-            _ => match &self.scope_claim {
-                Some(chosen) => (name == chosen).then_some(Claim::Scope),
-                None if name == "scope" => Some(Claim::Scope),
-                None if name == "scp" => Some(Claim::Scp),
-                None => None,
-            },
+            _ if is(&self.subject_claim) => Some(Claim::Sub),
+            _ if is(&self.scope_claim) => Some(Claim::Scope),
+            // Where another claim stands in for it, it has to be what it should be, and says nothing.
+            "sub" if self.subject_claim.is_some() => Some(Claim::OtherSub),
+            "scope" if self.scope_claim.is_some() => Some(Claim::OtherScope),
+            "scp" if self.scope_claim.is_some() => Some(Claim::OtherScp),
+            "sub" => Some(Claim::Sub),
+            "scope" => Some(Claim::Scope),
+            "scp" => Some(Claim::Scp),
+            _ => None,
         };
         let required = self.required.iter().position(|required| required == name);
         (claim.is_some() || required.is_some()).then_some(Interest { claim, required })
@@ -158,7 +164,8 @@ impl<'a> Registered<'a> {
             Claim::Iss => &mut self.iss,
             Claim::Sub => &mut self.sub,
             Claim::Jti => &mut self.jti,
-            _ => &mut self.sid,
+            Claim::Sid => &mut self.sid,
+            _ => return,
         };
         *slot = Some(text);
     }
@@ -179,7 +186,8 @@ impl<'a> Registered<'a> {
                 self.aud = Some(list.texts().iter().any(|name| expected.audiences.iter().any(|it| it == name)))
             }
             Claim::Scope => self.scopes = Some(scopes(list)?),
-            _ => self.scp = Some(scopes(list)?),
+            Claim::Scp => self.scp = Some(scopes(list)?),
+            _ => {}
         }
         Ok(())
     }
@@ -260,7 +268,7 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
                 }
                 self.hand_on(seed, value)
             }
-            Some(claim @ (Claim::Iss | Claim::Sub | Claim::Jti | Claim::Sid)) => {
+            Some(claim @ (Claim::Iss | Claim::Sub | Claim::Jti | Claim::Sid | Claim::OtherSub)) => {
                 let Text(text) = self.typed()?;
                 self.registered.note_text(claim, text.clone());
                 seed.deserialize(Known::Text(text).into_deserializer())
@@ -270,7 +278,7 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
                 self.registered.note_date(claim, number.date());
                 seed.deserialize(Known::Number(number).into_deserializer())
             }
-            Some(claim @ (Claim::Aud | Claim::Scope | Claim::Scp)) => {
+            Some(claim @ (Claim::Aud | Claim::Scope | Claim::Scp | Claim::OtherScope | Claim::OtherScp)) => {
                 let TextOrList(list) = self.typed()?;
                 let noted = self.registered.note_list(claim, &list, self.expected);
                 noted.map_err(|fault| self.fail(fault))?;

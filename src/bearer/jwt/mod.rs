@@ -55,6 +55,7 @@ pub(crate) mod algorithm;
 mod builder;
 mod claims;
 mod der;
+mod edwards;
 pub(crate) mod jws;
 pub(crate) mod pem;
 pub(crate) mod signature;
@@ -301,7 +302,6 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         let current = keys.current();
         // One buffer for all that is decoded.
         let mut buffer = Vec::with_capacity(token.len() - token.len() / 4);
-        let named;
         let key = match current.headers.find(parts.header) {
             Some(key) => parts.verify_with([key].into_iter())?,
             None => {
@@ -310,13 +310,11 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
                     return Err(Rejection::invalid("token_typ"));
                 }
                 let key = parts.verify(&current.set, &header)?;
-                let key = key.clone().named_by(header.kid());
                 // Where several keys come into question, the next token of the same header may be signed with another.
                 if current.set.candidates(header.kid(), header.algorithm).nth(1).is_none() {
-                    current.headers.note(parts.header, &key);
+                    current.headers.note(parts.header, key);
                 }
-                named = key;
-                &named
+                key
             }
         };
         parts.decode_payload(&mut buffer)?;

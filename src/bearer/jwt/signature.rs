@@ -94,7 +94,7 @@ impl Verifier {
             return Err(KeyFault::AlgorithmMismatch);
         }
         let x: &[u8; 32] = x.try_into().map_err(|_| KeyFault::PointInvalid)?;
-        if super::weak::is_of_small_order(x) {
+        if !super::edwards::is_point(x) || super::weak::is_of_small_order(x) {
             return Err(KeyFault::PointInvalid);
         }
         ParsedPublicKey::new(&signature::ED25519, x).map(Self::Public).map_err(|_| KeyFault::PointInvalid)

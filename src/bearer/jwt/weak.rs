@@ -27,13 +27,22 @@ const PERIOD_MAX: usize = 16;
 /// Where a key in PEM begins: a public one, mostly, in the place of a secret.
 const PEM: &[u8] = b"-----BEGIN ";
 
-/// Returns whether everybody can guess a secret, or look it up.
+/// How a public key begins that is written in base64 without lines around it.
+const BASE64: [&[u8]; 3] = [b"MII", b"MFkw", b"MCow"];
+
+/// Returns whether everybody can guess a secret, or look it up. Zeros alone are left to the caller to judge.
 pub(crate) fn is_known(secret: &[u8]) -> bool {
     let repeats = |period: usize| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b);
-    let is_text = secret.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    KNOWN.iter().any(|known| known.as_bytes() == secret)
-        || (is_text && (1..=PERIOD_MAX).any(repeats))
+    // What a file or a buffer puts around a text makes it no better.
+    let is_filler = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
+    let start = secret.iter().position(|byte| !is_filler(byte)).unwrap_or(secret.len());
+    let end = secret.iter().rposition(|byte| !is_filler(byte)).map_or(start, |last| last + 1);
+    let text = &secret[start..end];
+    KNOWN.iter().any(|known| known.as_bytes() == text)
+        || (secret.iter().any(|byte| *byte != 0) && (1..=PERIOD_MAX).any(repeats))
         || secret.windows(PEM.len()).any(|part| part == PEM)
+        || BASE64.iter().any(|start| text.starts_with(start))
+        || super::der::rsa_public_key(secret).is_some()
 }
 
 /// Returns whether a modulus bears the mark of the generator behind CVE-2017-15361 (ROCA): modulo every small prime it is

@@ -226,22 +226,62 @@ fn a_list_of_ones_own_is_told_what_a_token_says_and_only_of_good_ones() {
     let key = tower_keep::VerificationKey::der(Algorithm::EdDSA, signer.spki()).unwrap();
     let anybody = verifier(key).dangerous_any_issuer().deny_list(Recorder(Arc::clone(&seen))).build().unwrap();
     assert_eq!(outcome(&anybody, &token(&signer, json!({ "iss": "https://b.example", "aud": AUDIENCE }))), "ok");
-    assert_eq!(take(), ["Some(\"https://b.example\") alice Some(\"t1\") Some(\"s1\") Some(\"k1\") Some(true)"]);
+    assert_eq!(take(), ["Some(\"https://b.example\") alice Some(\"t1\") Some(\"s1\") None Some(true)"]);
 }
 
-/// A key in PEM has no id, and the tokens that it signed name one.
+/// A key in PEM has no id until it is given one. What a token calls its key counts for nothing: whoever has the key can
+/// call it anything.
 #[test]
-fn a_key_without_an_id_is_denied_by_the_one_that_its_tokens_name() {
+fn a_key_is_denied_by_the_id_it_was_configured_with_and_by_no_other() {
     let signer = Signer::new(Algorithm::EdDSA);
+    let key = || tower_keep::VerificationKey::pem(Algorithm::EdDSA, signer.pem()).unwrap();
     let denied = MemoryDenyList::with_clock(SetClock::new());
-    let key = tower_keep::VerificationKey::pem(Algorithm::EdDSA, signer.pem()).unwrap();
-    let jwt = verifier(key).deny_list(denied.clone()).build().unwrap();
-    let tokens = [token(&signer, json!({})), token(&signer, json!({ "jti": "t2" }))];
-    assert_eq!(outcome(&jwt, &tokens[0]), "ok");
-
     denied.deny(Denial::key("k1"));
+    let token = token(&signer, json!({}));
+    for (key, expected) in [(key(), "ok"), (key().with_kid("k1"), "token_denied")] {
+        let jwt = verifier(key).deny_list(denied.clone()).build().unwrap();
+        assert_eq!(outcome(&jwt, &token), expected);
+    }
+}
 
-    assert_eq!([outcome(&jwt, &tokens[0]), outcome(&jwt, &tokens[1])], ["token_denied"; 2]);
+#[test]
+fn each_of_several_lists_may_refuse() {
+    let signer = Signer::new(Algorithm::EdDSA);
+    let lists = [(); 3].map(|()| MemoryDenyList::with_clock(SetClock::new()));
+    let builder = lists.iter().fold(signer.verifier(), |builder, list| builder.deny_list(list.clone()));
+    let jwt = builder.build().unwrap();
+    let token = token(&signer, json!({}));
+    for list in &lists {
+        assert_eq!(outcome(&jwt, &token), "ok");
+        list.deny(Denial::subject("alice"));
+        assert_eq!(outcome(&jwt, &token), "token_denied");
+        assert!(list.allow(&Denial::subject("alice")));
+    }
+}
+
+/// Somebody who logs out everywhere again and again leaves one rule behind.
+#[test]
+fn a_denial_that_is_part_of_a_later_one_takes_no_room() {
+    let denied = MemoryDenyList::with_clock(SetClock::new());
+    let logout =
+        |second: u64| Denial::subject("alice").issued_before(at(START + second)).until(at(START + second + 60));
+    for second in 0..100 {
+        denied.deny(logout(second));
+    }
+    assert!(!denied.allow(&logout(98)));
+    assert!(denied.allow(&logout(99)));
+    assert!(denied.is_empty());
+    // Not a part of it: for another issuer, for longer, of later tokens.
+    let kept = [
+        logout(1).by_issuer("a"),
+        logout(2).by_issuer("b"),
+        logout(0).until(at(START + 99)),
+        logout(3).until(at(START + 9)),
+    ];
+    kept.iter().for_each(|denial| denied.deny(denial.clone()));
+    for denial in kept {
+        assert!(denied.allow(&denial), "{denial:?}");
+    }
 }
 
 /// A list that is somewhere else.

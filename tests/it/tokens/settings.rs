@@ -588,8 +588,70 @@ fn claims_and_types_with_a_meaning_of_their_own_are_told() {
         assert_eq!(errors(signer.verifier().subject_claim(name)), reserved(name));
     }
     assert_eq!(errors(signer.verifier().scope_claim("sub")), reserved("sub"));
+    assert_eq!(errors(signer.verifier().scope_claim("roles").subject_claim("roles")), reserved("roles"));
+    for name in ["scope", "scp", "at_hash", "c_hash"] {
+        assert_eq!(errors(signer.verifier().subject_claim(name)), reserved(name));
+    }
     assert_eq!(errors(signer.verifier().subject_claim("sub").scope_claim("scope")), []);
     for typ in ["", "dpop+jwt", "application/Logout+JWT", "two words"] {
         assert_eq!(errors(signer.verifier().accept_typ(typ)), [ConfigError::Typ { given: typ.to_owned() }]);
+    }
+}
+
+#[test]
+fn a_token_that_came_in_no_header_field_is_judged_as_any_other() {
+    let signer = Signer::new(Algorithm::EdDSA);
+    let jwt = signer.verifier().build().unwrap();
+    let token = PresentedToken::from_text(&signer.token(&claims())).unwrap();
+    assert_eq!(jwt.verify(&token).now().unwrap().unwrap().subject(), "alice");
+    for wrong in ["", "a b", "a,b", "Bearer x", "é", "a\nb"] {
+        assert_eq!(PresentedToken::from_text(wrong).unwrap_err().cause(), tower_keep::Cause::Malformed, "{wrong:?}");
+    }
+}
+
+/// What is told of a key once does not count against another one later.
+#[test]
+fn a_key_that_is_told_apart_stays_of_use_beside_two_that_are_not() {
+    let (a, b, c) = (Signer::new(Algorithm::EdDSA), Signer::new(Algorithm::EdDSA), Signer::new(Algorithm::ES256));
+    let keys = KeySet::from_json(serde_json::json!({ "keys": [a.jwk(), b.jwk(), c.jwk()] }).to_string()).unwrap();
+    let token = c.token(&claims());
+    assert_eq!((keys.len(), keys.skipped().len()), (1, 2));
+    assert_eq!(keys.restricted_to(&[Algorithm::ES256]).unwrap().len(), 1);
+    assert_eq!(outcome(&verifier(keys).build().unwrap(), &token), "ok");
+}
+
+/// A secret may come with what a file or a buffer puts around it, and a public key in any spelling is none.
+#[test]
+fn secrets_that_everybody_knows_are_refused_in_any_wrapping() {
+    let known = "a-string-secret-at-least-256-bits-long";
+    let rsa = Signer::new(Algorithm::RS256);
+    let base64 = rsa.pem().lines().nth(1).unwrap().to_owned();
+    let texts: [Vec<u8>; 8] = [
+        known.into(),
+        format!("{known}\n").into(),
+        format!("  {known}\r\n\0\0").into(),
+        vec![0; 32],
+        vec![0xff; 64],
+        "geheim-ü".repeat(8).into(),
+        rsa.spki(),
+        base64.into(),
+    ];
+    for text in texts {
+        let refused = VerificationKey::secret(Algorithm::HS256, &text).unwrap_err();
+        assert_eq!(refused, ConfigError::Key(KeyFault::SecretWeak), "{}", String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
+fn an_ed25519_key_is_a_point() {
+    let jwk = |x: &[u8]| {
+        VerificationKey::jwk(serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(x) }).to_string())
+    };
+    let mut two = [0; 32];
+    two[0] = 2;
+    let mut beyond = [0xff; 32];
+    beyond[31] = 0x7f;
+    for wrong in [two, beyond] {
+        assert_eq!(jwk(&wrong).unwrap_err(), ConfigError::Key(KeyFault::PointInvalid));
     }
 }
