@@ -127,6 +127,7 @@ fn to_paste(https: &Https, key: &str, token: &str) -> String {
         "
 Try it from another terminal; Ctrl-C ends the server. The token is good for an hour.
 
+KEY='{key}'
 TOKEN='{token}'
 
 # 200: the key or the token

@@ -161,6 +161,7 @@ fn to_paste(server: &Server, key: &str, token: &str) -> String {
         "
 Try it from another terminal; Ctrl-C ends the server. The token is good for an hour.
 
+KEY='{key}'
 TOKEN='{token}'
 
 # 200: open to all
