@@ -28,6 +28,7 @@
 //! ```
 
 pub(crate) mod algorithm;
+mod base64url;
 mod builder;
 mod claims;
 mod der;
