@@ -103,10 +103,9 @@ impl TryFrom<&str> for Scopes {
 
     /// Reads a space-separated list, as in the `scope` parameter of OAuth 2.0.
     fn try_from(list: &str) -> Result<Self, ConfigError> {
-        let bytes = list.as_bytes();
-        let is_list = !bytes.is_empty() && bytes.split(|byte| *byte == b' ').all(is_token_of);
-        let mut pairs = bytes.split(|byte| *byte == b' ').zip(bytes.split(|byte| *byte == b' ').skip(1));
-        match is_list && pairs.all(|(scope, next)| scope < next) {
+        let mut before: &[u8] = b"";
+        let follows = |scope| is_token_of(scope) && std::mem::replace(&mut before, scope) < scope;
+        match list.as_bytes().split(|byte| *byte == b' ').all(follows) {
             // Most lists are written as they are kept.
             true => Ok(Self(Some(Arc::from(list)))),
             false => Self::new(list.split(' ').filter(|scope| !scope.is_empty())),

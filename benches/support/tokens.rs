@@ -42,7 +42,7 @@ pub(crate) struct Sample {
 }
 
 enum Raw {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -130,7 +130,7 @@ fn sign(algorithm: Algorithm, signed: &[u8]) -> (Raw, VerificationKey, Vec<u8>) 
             let raw = hmac::Key::new(hmac::HMAC_SHA256, &secret);
             let signature = hmac::sign(&raw, signed).as_ref().to_vec();
             let key = VerificationKey::secret(Algorithm::HS256, &secret).expect("the secret is long enough");
-            (Raw::Secret(raw), key, signature)
+            (Raw::Secret(Box::new(raw)), key, signature)
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, response};
 
 use super::problem::{PROBLEM_JSON, text};
 use super::responder::NO_STORE;
@@ -14,7 +14,7 @@ use crate::{Cause, Challenge, Rejection, Scheme};
 #[derive(Debug)]
 pub(crate) struct Guard {
     challenges: Vec<Challenge>,
-    missing: Response<Bytes>,
+    missing: Answer,
     all_blamed: Blamed,
     none_blamed: Blamed,
     one_blamed: Vec<(&'static str, Blamed)>,
@@ -23,11 +23,18 @@ pub(crate) struct Guard {
     log: RefusalLog,
 }
 
+/// An answer that is written ahead: copied but for its text, which becomes the body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: response::Parts,
+    pub(crate) text: Bytes,
+}
+
 /// The default answers to a bad credential, by whose challenges carry the error code.
 #[derive(Debug)]
 struct Blamed {
-    malformed: Response<Bytes>,
-    invalid: Response<Bytes>,
+    malformed: Answer,
+    invalid: Answer,
 }
 
 impl Blamed {
@@ -38,16 +45,15 @@ impl Blamed {
 }
 
 /// Writes the default answer to a refusal that asks for a credential.
-fn answer(challenges: &[Challenge], rejection: &Rejection) -> Response<Bytes> {
-    let mut answer = Response::new(text(rejection.cause(), rejection.needed_scopes()));
-    *answer.status_mut() = rejection.cause().status();
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, PROBLEM_JSON);
-    headers.insert(CACHE_CONTROL, NO_STORE);
+fn answer(challenges: &[Challenge], rejection: &Rejection) -> Answer {
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = rejection.cause().status();
+    head.headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+    head.headers.insert(CACHE_CONTROL, NO_STORE);
     for challenge in challenges {
-        headers.append(WWW_AUTHENTICATE, header(challenge, rejection));
+        head.headers.append(WWW_AUTHENTICATE, header(challenge, rejection));
     }
-    answer
+    Answer { head, text: text(rejection.cause(), rejection.needed_scopes()) }
 }
 
 /// Writes a challenge as it answers a refusal.
@@ -104,7 +110,7 @@ impl Guard {
 
     /// Returns the default answer to a refusal, if it was written ahead: no credential and bad ones are what there may be
     /// floods of.
-    pub(crate) fn written_ahead(&self, rejection: &Rejection) -> Option<&Response<Bytes>> {
+    pub(crate) fn written_ahead(&self, rejection: &Rejection) -> Option<&Answer> {
         if !rejection.is_plain() {
             return None;
         }

@@ -95,9 +95,9 @@ pub(crate) fn render<B, R: Responder<B>>(
     let cause = rejection.cause();
     if !grpc
         && let Some(answer) = guard.and_then(|guard| guard.written_ahead(rejection))
-        && let Some(body) = responder.problem(answer.body())
+        && let Some(body) = responder.problem(&answer.text)
     {
-        return answer.clone().map(|_| body);
+        return Response::from_parts(answer.head.clone(), body);
     }
     let mut response = match grpc {
         true => Response::new(responder.empty()),

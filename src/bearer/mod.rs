@@ -111,10 +111,10 @@ impl Scheme for Bearer {
         }
         let Some(value) = value else { return Ok(None) };
         // A credential that is not taken is no absent one: an optional layer does not make nobody of its holder.
-        if is_bound(&value) {
+        let Some(rest) = behind_scheme(&value) else {
             return Err(Rejection::invalid("dpop_unsupported").presented_as(Some(DPOP)));
-        }
-        let token = behind_scheme(&value).and_then(token_in).unwrap_or_default();
+        };
+        let token = token_in(rest).unwrap_or_default();
         // A JWT of other characters is found out where it is decoded.
         let is_readable = match self.verifier.form() {
             TokenForm::Jwt => !token.is_empty(),

@@ -58,7 +58,7 @@ impl<V: Clone> VerifiedTokens<V> {
 
     /// Finds a token that was verified with the current keys.
     pub(crate) fn find(&self, token: &[u8], epoch: u64) -> Option<V> {
-        let hash = self.hash(token);
+        let hash = self.hash(token)?;
         let mut digest = None;
         for slot in self.group(hash) {
             let Ok(entry) = slot.try_read() else { continue };
@@ -81,7 +81,7 @@ impl<V: Clone> VerifiedTokens<V> {
 
     /// Remembers a token.
     pub(crate) fn insert(&self, token: &[u8], epoch: u64, value: V) {
-        let hash = self.hash(token);
+        let Some(hash) = self.hash(token) else { return };
         let key = match self.digests {
             true => Key::Digest(sha256(token)),
             false => Key::Token(Zeroizing::new(token.into())),
@@ -112,17 +112,15 @@ impl<V: Clone> VerifiedTokens<V> {
 
     /// Hashes the end of a token: products of pairs of its words, each under a secret word of its own (the hash NH), folded.
     /// It spreads tokens over the slots, and lets nobody choose tokens that share one; whether a token is the one, the
-    /// comparison says.
-    fn hash(&self, token: &[u8]) -> u64 {
-        let mut tail = [0; TAIL];
-        let end = &token[token.len().saturating_sub(TAIL)..];
-        tail[..end.len()].copy_from_slice(end);
+    /// comparison says. A text that is too short for a signature has none.
+    fn hash(&self, token: &[u8]) -> Option<u64> {
+        let tail = token.last_chunk::<TAIL>()?;
         let mut sum = u128::from(self.seed[4]) * (token.len() as u128 | 1);
         for (pair, secrets) in tail.chunks_exact(16).zip(self.seed.chunks_exact(2)) {
             let [a, b] = [&pair[..8], &pair[8..]].map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
             sum = sum.wrapping_add(u128::from(a.wrapping_add(secrets[0])) * u128::from(b.wrapping_add(secrets[1])));
         }
-        (sum as u64 ^ (sum >> 64) as u64).wrapping_mul(self.seed[5] | 1)
+        Some((sum as u64 ^ (sum >> 64) as u64).wrapping_mul(self.seed[5] | 1))
     }
 }
 

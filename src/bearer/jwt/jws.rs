@@ -6,13 +6,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use memchr::memchr;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use zeroize::Zeroize;
 
 use super::algorithm::Algorithm;
+use super::base64url;
 use crate::Rejection;
 use crate::bearer::jwks::{KeySet, VerificationKey};
 
@@ -63,7 +62,7 @@ impl<'a> Parts<'a> {
         candidates: impl Iterator<Item = &'k VerificationKey>,
     ) -> Result<&'k VerificationKey, Rejection> {
         let mut signature = [0; SIGNATURE_MAX];
-        let length = BASE64_URL_SAFE_NO_PAD.decode_slice(self.signature, &mut signature).map_err(encoding)?;
+        let length = base64url::decode(self.signature, &mut signature).ok_or(Rejection::invalid(ENCODING))?;
         let fits = |key: &&VerificationKey| {
             key.bound().is_some_and(|bound| bound.verifier.verify(self.signed, &signature[..length]))
         };
@@ -114,14 +113,11 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Decodes base64url, strictly: no padding, no other alphabet, no bits left over. What is decoded has one spelling.
+/// Decodes a segment into a buffer, in the place of what was there.
 fn decode(segment: &[u8], buffer: &mut Vec<u8>) -> Result<(), Rejection> {
     buffer.clear();
-    BASE64_URL_SAFE_NO_PAD.decode_vec(segment, buffer).map_err(encoding)
-}
-
-fn encoding<E>(_: E) -> Rejection {
-    Rejection::invalid(ENCODING)
+    buffer.resize(base64url::decoded(segment.len()), 0);
+    base64url::decode(segment, buffer).map(drop).ok_or(Rejection::invalid(ENCODING))
 }
 
 /// A header as it is written.

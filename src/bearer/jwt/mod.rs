@@ -52,6 +52,7 @@
 //! | `token_predicate`, `token_denied` | a condition does not hold, the deny list has it | |
 
 pub(crate) mod algorithm;
+mod base64url;
 mod builder;
 mod claims;
 mod der;
@@ -261,10 +262,9 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
             return Answer::Now(Err(Rejection::invalid("token_too_long")));
         }
         let Shared { conditions, verified, clock } = &*self.shared;
-        let now = clock.now();
         let epoch = keys.epoch.load(Ordering::Acquire);
         if let Some(known) = verified.as_ref().and_then(|verified| verified.find(token, epoch)) {
-            return conditions.judge(&known, now);
+            return conditions.judge(&known, clock.now());
         }
         let (read, epoch) = match self.read(token, keys) {
             Ok(read) => read,
@@ -277,7 +277,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
             }
             Err(rejection) => return Answer::Now(Err(rejection)),
         };
-        match conditions.judge(&read, now) {
+        match conditions.judge(&read, clock.now()) {
             Answer::Now(verdict) => {
                 if let (Ok(_), Some(verified)) = (&verdict, verified) {
                     verified.insert(token, epoch, read);
