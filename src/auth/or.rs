@@ -90,6 +90,10 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
         self.first.owns(authorization).max(self.second.owns(authorization))
     }
 
+    fn leaves_none(&self) -> bool {
+        self.first.leaves_none() && self.second.leaves_none()
+    }
+
     fn bearer_kinds(&self) -> Vec<Ownership> {
         let mut kinds = self.first.bearer_kinds();
         kinds.extend(self.second.bearer_kinds());

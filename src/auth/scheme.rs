@@ -83,6 +83,12 @@ pub trait Scheme: Send + Sync + 'static {
         Ownership::None
     }
 
+    /// Returns whether [`take`](Self::take) takes every value of `Authorization` that stands under one of the authentication
+    /// schemes of [`challenges`](Self::challenges), so that nobody has to look for one that it left.
+    fn leaves_none(&self) -> bool {
+        false
+    }
+
     /// Returns which kinds of values under `Authorization: Bearer` the scheme takes, but for those with a prefix of its own. A
     /// layer has one scheme at most for each kind.
     fn bearer_kinds(&self) -> Vec<Ownership> {

@@ -95,7 +95,10 @@ enum Examined {
 impl<C: Scheme, R> Gate<C, R> {
     fn examine(&self, head: &mut Parts) -> Examined {
         let taken = self.scheme.take(head);
-        let leftover = self.guard.leftover(head, matches!(taken, Ok(Some(_))));
+        let leftover = match self.scheme.leaves_none() {
+            true => Ok(()),
+            false => self.guard.leftover(head, matches!(taken, Ok(Some(_)))),
+        };
         match (taken, leftover) {
             (Err(rejection), _) | (Ok(_), Err(rejection)) => Examined::Now(Err(rejection)),
             (Ok(None), Ok(())) => Examined::Now(self.without_credential(head)),

@@ -147,6 +147,10 @@ impl Scheme for Bearer {
         }
     }
 
+    fn leaves_none(&self) -> bool {
+        true
+    }
+
     fn bearer_kinds(&self) -> Vec<Ownership> {
         vec![match self.verifier.form() {
             TokenForm::Jwt => Ownership::Form,

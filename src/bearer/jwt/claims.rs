@@ -85,25 +85,25 @@ struct Interest {
 impl Expected {
     fn interest(&self, name: &str) -> Option<Interest> {
         let is = |chosen: &Option<String>| chosen.as_deref() == Some(name);
-        let claim = match name {
-            "iss" => Some(Claim::Iss),
-            "exp" => Some(Claim::Exp),
-            "nbf" => Some(Claim::Nbf),
-            "iat" => Some(Claim::Iat),
-            "aud" => Some(Claim::Aud),
-            "jti" => Some(Claim::Jti),
-            "sid" => Some(Claim::Sid),
-            "cnf" => Some(Claim::Cnf),
-            "at_hash" | "c_hash" => Some(Claim::OfIdToken),
+        let claim = match name.as_bytes() {
+            b"iss" => Some(Claim::Iss),
+            b"exp" => Some(Claim::Exp),
+            b"nbf" => Some(Claim::Nbf),
+            b"iat" => Some(Claim::Iat),
+            b"aud" => Some(Claim::Aud),
+            b"jti" => Some(Claim::Jti),
+            b"sid" => Some(Claim::Sid),
+            b"cnf" => Some(Claim::Cnf),
+            b"at_hash" | b"c_hash" => Some(Claim::OfIdToken),
             _ if is(&self.subject_claim) => Some(Claim::Sub),
             _ if is(&self.scope_claim) => Some(Claim::Scope),
             // Where another claim stands in for it, it has to be what it should be, and says nothing.
-            "sub" if self.subject_claim.is_some() => Some(Claim::OtherSub),
-            "scope" if self.scope_claim.is_some() => Some(Claim::OtherScope),
-            "scp" if self.scope_claim.is_some() => Some(Claim::OtherScp),
-            "sub" => Some(Claim::Sub),
-            "scope" => Some(Claim::Scope),
-            "scp" => Some(Claim::Scp),
+            b"sub" if self.subject_claim.is_some() => Some(Claim::OtherSub),
+            b"scope" if self.scope_claim.is_some() => Some(Claim::OtherScope),
+            b"scp" if self.scope_claim.is_some() => Some(Claim::OtherScp),
+            b"sub" => Some(Claim::Sub),
+            b"scope" => Some(Claim::Scope),
+            b"scp" => Some(Claim::Scp),
             _ => None,
         };
         let required = self.required.iter().position(|required| required == name);
