@@ -51,7 +51,7 @@ const CASES: &str = "find, find-nothing, bare, bare-missing, marking, refusing, 
 const LOOKUPS: u64 = 30;
 
 /// How often a case is counted. The median is printed: a clock that is read while the kernel sets it is read twice.
-const ROUNDS: u64 = 9;
+const ROUNDS: u64 = 5;
 
 /// How often a case is counted that takes hundreds of thousands of instructions.
 const FEW_ROUNDS: u64 = 1;

