@@ -118,7 +118,8 @@ impl Denial {
 
     /// Refuses the tokens that the key of a `kid` signed: the id that the key was configured with, by its JWK or by
     /// [`with_kid`](crate::VerificationKey::with_kid). What a token calls its key does not count, since whoever has the key
-    /// can call it anything.
+    /// can call it anything. A key that stands in the set more than once, under other ids or without one, is denied under
+    /// this one only: [replace the keys](crate::Jwt::replace_keys), too.
     pub fn key(kid: impl Into<String>) -> Self {
         Self::of(ToldBy::Kid, kid.into())
     }
@@ -164,12 +165,14 @@ impl Rule {
             && self.issued_before.is_none_or(|end| token.issued_at.is_none_or(|issued| issued < end))
     }
 
-    /// Returns whether the rule refuses all that another one does, for as long.
+    /// Returns whether the rule is one of the same kind as another and reaches as far or farther, in time alone. A rule of
+    /// another kind is never stood in for: when one of the two is taken back, the other one has to be there.
     fn covers(&self, other: &Self) -> bool {
-        let reaches = |this: Option<SystemTime>, other: Option<SystemTime>| {
-            this.is_none_or(|this| other.is_some_and(|other| this >= other))
+        let reaches = |this: Option<SystemTime>, other: Option<SystemTime>| match (this, other) {
+            (Some(this), Some(other)) => this >= other,
+            (this, other) => this == other,
         };
-        (self.issuer.is_none() || self.issuer == other.issuer)
+        self.issuer == other.issuer
             && reaches(self.issued_before, other.issued_before)
             && reaches(self.until, other.until)
     }
@@ -184,8 +187,11 @@ pub(crate) struct DenyLists(pub(crate) Vec<Arc<dyn DenyList>>);
 
 impl DenyList for DenyLists {
     fn denies(&self, token: &TokenFacts<'_>) -> Answer<Result<bool, StoreError>> {
-        // All are asked before one is waited for.
         let answers: Vec<_> = self.0.iter().map(|list| list.denies(token)).collect();
+        // One that knows at once leaves nothing to wait for.
+        if answers.iter().any(|answer| matches!(answer, Answer::Now(Ok(true)))) {
+            return Answer::Now(Ok(true));
+        }
         answers.into_iter().fold(Answer::Now(Ok(false)), |before, answer| {
             before.then(|before| match before {
                 Ok(true) => Answer::Now(Ok(true)),
@@ -234,7 +240,7 @@ impl MemoryDenyList {
         }
     }
 
-    /// Refuses tokens from now on. What was denied before and is a part of it is denied by it from now on, so that a name
+    /// Refuses tokens from now on. Where the same was denied before with earlier times, this stands in for it, so that a name
     /// that is denied again and again takes no more room.
     pub fn deny(&self, denial: Denial) {
         let Denial { told_by, name, rule } = denial;
@@ -255,8 +261,8 @@ impl MemoryDenyList {
         }
     }
 
-    /// Takes a denial back, with all its conditions as they were given. Returns whether it was there: one that is a part of
-    /// a later one is not.
+    /// Takes a denial back, with all its conditions as they were given, and those of earlier times that it stood in for.
+    /// Returns whether it was there.
     pub fn allow(&self, denial: &Denial) -> bool {
         let rules = self.shared.rules[denial.told_by as usize].pin();
         let outcome = rules.compute(denial.name.clone(), |known| match known {

@@ -27,22 +27,40 @@ const PERIOD_MAX: usize = 16;
 /// Where a key in PEM begins: a public one, mostly, in the place of a secret.
 const PEM: &[u8] = b"-----BEGIN ";
 
-/// How a public key begins that is written in base64 without lines around it.
-const BASE64: [&[u8]; 3] = [b"MII", b"MFkw", b"MCow"];
+/// How a public key begins that is written in base64 without lines around it: RSA of 2048, 3072 and 4096 bits, the three
+/// curves of ECDSA, Ed25519.
+const BASE64: [&[u8]; 7] = [
+    b"MIIBIjANBgkqhkiG",
+    b"MIIBojANBgkqhkiG",
+    b"MIICIjANBgkqhkiG",
+    b"MFkwEwYHKoZIzj0C",
+    b"MHYwEAYHKoZIzj0C",
+    b"MIGbMBAGByqGSM49",
+    b"MCowBQYDK2VwAyEA",
+];
+/// So many zeros at the end may be chance. To HMAC they are nothing: a short secret with zeros behind it is a short one.
+const ZEROS_MAX: usize = 8;
 
 /// Returns whether everybody can guess a secret, or look it up. Zeros alone are left to the caller to judge.
 pub(crate) fn is_known(secret: &[u8]) -> bool {
-    let repeats = |period: usize| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b);
     // What a file or a buffer puts around a text makes it no better.
     let is_filler = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
     let start = secret.iter().position(|byte| !is_filler(byte)).unwrap_or(secret.len());
     let end = secret.iter().rposition(|byte| !is_filler(byte)).map_or(start, |last| last + 1);
     let text = &secret[start..end];
+    let zeros = secret.iter().rev().take_while(|byte| **byte == 0).count();
+    let is_padded = zeros > ZEROS_MAX && zeros < secret.len();
     KNOWN.iter().any(|known| known.as_bytes() == text)
-        || (secret.iter().any(|byte| *byte != 0) && (1..=PERIOD_MAX).any(repeats))
+        || is_padded
+        || (secret.iter().any(|byte| *byte != 0) && (is_repeated(secret) || is_repeated(text)))
         || secret.windows(PEM.len()).any(|part| part == PEM)
         || BASE64.iter().any(|start| text.starts_with(start))
         || super::der::rsa_public_key(secret).is_some()
+}
+
+/// Returns whether a text is nothing but a short one, once or again and again.
+fn is_repeated(text: &[u8]) -> bool {
+    (1..=PERIOD_MAX).any(|period| text.iter().zip(text.iter().skip(period)).all(|(a, b)| a == b))
 }
 
 /// Returns whether a modulus bears the mark of the generator behind CVE-2017-15361 (ROCA): modulo every small prime it is

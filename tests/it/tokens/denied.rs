@@ -259,6 +259,30 @@ fn each_of_several_lists_may_refuse() {
     }
 }
 
+/// A ban that is lifted leaves a log-out in place that came before it.
+#[test]
+fn a_denial_that_is_taken_back_leaves_those_of_another_kind() {
+    let signer = Signer::new(Algorithm::EdDSA);
+    let denied = MemoryDenyList::with_clock(SetClock::new());
+    let jwt = signer.verifier().deny_list(denied.clone()).build().unwrap();
+    let token = token(&signer, json!({}));
+    let logout = || Denial::subject("alice").issued_before(at(START));
+    for ban in [
+        Denial::subject("alice"),
+        Denial::subject("alice").until(at(START + 9)),
+        Denial::subject("alice").by_issuer(ISSUER),
+        logout().until(at(START + 9)),
+        Denial::all(),
+    ] {
+        denied.deny(logout());
+        denied.deny(ban.clone());
+        assert!(denied.allow(&ban), "{ban:?}");
+        assert_eq!(outcome(&jwt, &token), "token_denied", "{ban:?}");
+        assert!(denied.allow(&logout()), "{ban:?}");
+        assert_eq!(outcome(&jwt, &token), "ok", "{ban:?}");
+    }
+}
+
 /// Somebody who logs out everywhere again and again leaves one rule behind.
 #[test]
 fn a_denial_that_is_part_of_a_later_one_takes_no_room() {

@@ -626,7 +626,12 @@ fn secrets_that_everybody_knows_are_refused_in_any_wrapping() {
     let known = "a-string-secret-at-least-256-bits-long";
     let rsa = Signer::new(Algorithm::RS256);
     let base64 = rsa.pem().lines().nth(1).unwrap().to_owned();
-    let texts: [Vec<u8>; 8] = [
+    let padded = |text: &str, length| [text.as_bytes(), &vec![0; length - text.len()]].concat();
+    let texts: [Vec<u8>; 12] = [
+        format!("{}\n", "x".repeat(32)).into(),
+        padded("password", 32),
+        padded("N8w!q)Zk3vT#0pL$7sYx", 64),
+        Signer::new(Algorithm::ES384).pem().lines().nth(1).unwrap().into(),
         known.into(),
         format!("{known}\n").into(),
         format!("  {known}\r\n\0\0").into(),
