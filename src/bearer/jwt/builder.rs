@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::algorithm::Algorithm;
 use super::claims::Expected;
 use super::token::{Conditions, Predicate};
-use super::{Core, Jwt, Keys, Shared, Typ, media_type};
+use super::{Core, Jwt, Keys, Typ, media_type};
 use crate::bearer::denial::{DenyList, DenyLists};
 use crate::bearer::jwks::KeySet;
 use crate::bearer::verified::VerifiedTokens;
@@ -300,7 +300,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         let mut errors = settings.errors();
         let Settings { expected, leeway, max_age, typ, mut deny_lists, clock, token_limit, algorithms, .. } = settings;
         let no_algorithms = algorithms.as_ref().is_some_and(Vec::is_empty);
-        let keys = match Keys::new(&keys, algorithms) {
+        let keys = match Keys::new(keys, algorithms) {
             Ok(keys) => Some(keys),
             // An empty list leaves no key, which is said already.
             Err(_) if no_algorithms => None,
@@ -325,7 +325,9 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
             any_audience: settings.any_audience,
             typ,
             expected,
-            shared: Arc::new(Shared { conditions, verified, clock }),
+            conditions,
+            verified,
+            clock,
         };
         Ok(Jwt { core: Arc::new(core), keys: Arc::new(keys) })
     }

@@ -58,6 +58,7 @@ mod claims;
 mod der;
 mod edwards;
 pub(crate) mod jws;
+mod known;
 pub(crate) mod pem;
 pub(crate) mod signature;
 mod token;
@@ -67,6 +68,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
@@ -145,8 +147,8 @@ struct Current {
 }
 
 impl Keys {
-    fn new(set: &KeySet, algorithms: Option<Vec<Algorithm>>) -> Result<Self, ConfigError> {
-        let current = Current::new(held_to(set.clone(), algorithms.as_deref())?, 0);
+    fn new(set: KeySet, algorithms: Option<Vec<Algorithm>>) -> Result<Self, ConfigError> {
+        let current = Current::new(held_to(set, algorithms.as_deref())?, 0);
         Ok(Self { current: RwLock::new(Arc::new(current)), epoch: AtomicU64::new(0), algorithms })
     }
 
@@ -193,8 +195,8 @@ struct KnownHeaders {
 
 impl KnownHeaders {
     fn find(&self, segment: &[u8]) -> Option<&VerificationKey> {
-        let seen = self.seen.iter().map_while(OnceLock::get);
-        seen.filter(|(known, _)| **known == *segment).map(|(_, key)| key).next()
+        let mut seen = self.seen.iter().map_while(OnceLock::get);
+        seen.find(|(known, _)| **known == *segment).map(|(_, key)| key)
     }
 
     fn note(&self, segment: &[u8], key: &VerificationKey) {
@@ -219,11 +221,6 @@ struct Core<T> {
     any_audience: bool,
     typ: Typ,
     expected: Expected,
-    shared: Arc<Shared<T>>,
-}
-
-/// What is needed until the verdict is known, which may be later.
-struct Shared<T> {
     conditions: Conditions<T>,
     verified: Option<VerifiedTokens<Arc<Token<T>>>>,
     clock: Box<dyn Clock>,
@@ -261,7 +258,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
         if token.len() > self.token_limit {
             return Answer::Now(Err(Rejection::invalid("token_too_long")));
         }
-        let Shared { conditions, verified, clock } = &*self.shared;
+        let Self { conditions, verified, clock, .. } = self;
         let epoch = keys.epoch.load(Ordering::Acquire);
         if let Some(known) = verified.as_ref().and_then(|verified| verified.find(token, epoch)) {
             return conditions.judge(&known, clock.now());
@@ -325,7 +322,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
     }
 
     /// Checks what does not change with time, and returns when the token ends.
-    fn check(&self, claims: &Registered<'_>) -> Result<std::time::Duration, Rejection> {
+    fn check(&self, claims: &Registered<'_>) -> Result<Duration, Rejection> {
         let fault = Rejection::invalid;
         if self.issuer.as_deref().is_some_and(|issuer| claims.iss.as_deref() != Some(issuer)) {
             return Err(fault("token_issuer"));
@@ -349,11 +346,5 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
             return Err(fault("token_claim_missing"));
         }
         claims.exp.ok_or(fault("token_claim_missing"))
-    }
-}
-
-impl<T> fmt::Debug for Core<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("expected", &self.expected).finish_non_exhaustive()
     }
 }
