@@ -14,7 +14,7 @@ use crate::{Cause, Challenge, Rejection, Scheme};
 #[derive(Debug)]
 pub(crate) struct Guard {
     challenges: Vec<Challenge>,
-    missing: Answer,
+    missing: Written,
     all_blamed: Blamed,
     none_blamed: Blamed,
     one_blamed: Vec<(&'static str, Blamed)>,
@@ -25,7 +25,7 @@ pub(crate) struct Guard {
 
 /// An answer that is written ahead: copied but for its text, which becomes the body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Written {
     pub(crate) head: response::Parts,
     pub(crate) text: Bytes,
 }
@@ -33,8 +33,8 @@ pub(crate) struct Answer {
 /// The default answers to a bad credential, by whose challenges carry the error code.
 #[derive(Debug)]
 struct Blamed {
-    malformed: Answer,
-    invalid: Answer,
+    malformed: Written,
+    invalid: Written,
 }
 
 impl Blamed {
@@ -45,7 +45,7 @@ impl Blamed {
 }
 
 /// Writes the default answer to a refusal that asks for a credential.
-fn answer(challenges: &[Challenge], rejection: &Rejection) -> Answer {
+fn answer(challenges: &[Challenge], rejection: &Rejection) -> Written {
     let (mut head, ()) = Response::new(()).into_parts();
     head.status = rejection.cause().status();
     head.headers.insert(CONTENT_TYPE, PROBLEM_JSON);
@@ -53,7 +53,7 @@ fn answer(challenges: &[Challenge], rejection: &Rejection) -> Answer {
     for challenge in challenges {
         head.headers.append(WWW_AUTHENTICATE, header(challenge, rejection));
     }
-    Answer { head, text: text(rejection.cause(), rejection.needed_scopes()) }
+    Written { head, text: text(rejection.cause(), rejection.needed_scopes()) }
 }
 
 /// Writes a challenge as it answers a refusal.
@@ -110,7 +110,7 @@ impl Guard {
 
     /// Returns the default answer to a refusal, if it was written ahead: no credential and bad ones are what there may be
     /// floods of.
-    pub(crate) fn written_ahead(&self, rejection: &Rejection) -> Option<&Answer> {
+    pub(crate) fn written_ahead(&self, rejection: &Rejection) -> Option<&Written> {
         if !rejection.is_plain() {
             return None;
         }

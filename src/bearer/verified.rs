@@ -27,7 +27,7 @@ const TAIL: usize = 32;
 /// Tokens that were verified before, and what they say.
 pub(crate) struct VerifiedTokens<V> {
     slots: Box<[Slot<V>]>,
-    seed: [u64; 8],
+    seed: [u64; 6],
     digests: bool,
 }
 
@@ -125,7 +125,7 @@ impl<V: Clone> VerifiedTokens<V> {
 }
 
 /// Draws secret words. The standard library seeds its hash maps with such randomness and asks for no error to be handled.
-fn seed() -> [u64; 8] {
+fn seed() -> [u64; 6] {
     let random = RandomState::new();
     std::array::from_fn(|place| random.hash_one(place))
 }

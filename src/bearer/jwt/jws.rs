@@ -59,14 +59,13 @@ impl<'a> Parts<'a> {
     /// Verifies the signature with the first key that fits.
     pub(crate) fn verify_with<'k>(
         &self,
-        candidates: impl Iterator<Item = &'k VerificationKey>,
+        mut candidates: impl Iterator<Item = &'k VerificationKey>,
     ) -> Result<&'k VerificationKey, Rejection> {
         let mut signature = [0; SIGNATURE_MAX];
         let length = base64url::decode(self.signature, &mut signature).ok_or(Rejection::invalid(ENCODING))?;
         let fits = |key: &&VerificationKey| {
             key.bound().is_some_and(|bound| bound.verifier.verify(self.signed, &signature[..length]))
         };
-        let mut candidates = candidates;
         let found = candidates.find(fits);
         // A copy of what makes the token one; the server's own is not ours to wipe. Byte by byte it would take longer than
         // all of the header, and what is looked at afterwards is not left out by the compiler.

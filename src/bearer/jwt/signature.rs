@@ -110,7 +110,6 @@ impl Verifier {
                 let (n, e) = super::der::rsa_public_key(der).ok_or(KeyFault::Der)?;
                 Self::rsa(algorithm, n, e)
             }
-            // The library reads one element, and does not mind what follows it.
             Family::EllipticCurve => {
                 let (parameters, _) = curve(algorithm).ok_or(KeyFault::AlgorithmMismatch)?;
                 // The library reads over what stands behind the key.
