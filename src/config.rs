@@ -124,6 +124,37 @@ pub enum ConfigError {
         /// The kind.
         kind: Ownership,
     },
+    /// A network of proxies is neither an address nor a network such as `10.0.0.0/8`.
+    ProxyNetwork {
+        /// What was given instead.
+        given: String,
+    },
+    /// A network of proxies has every address in it, so everybody would be believed.
+    ProxyNetworkOpen {
+        /// What was given.
+        given: String,
+    },
+    /// The number of proxies in a row is not 1 to 8.
+    ProxyHops {
+        /// What was given instead.
+        given: usize,
+    },
+    /// Proxies are trusted by their address, and nothing says where the address of a peer stands.
+    PeerMissing,
+    /// A host is not a name or an address with or without a port, such as `api.example.com` or `[::1]:8443`.
+    Host {
+        /// What was given instead.
+        given: String,
+    },
+    /// The list of hosts is empty.
+    HostsEmpty,
+    /// A path that is exempt does not start with `/`, or has something in it that may be written in another way.
+    ExemptPath {
+        /// What was given instead.
+        given: String,
+    },
+    /// HSTS preload needs a year at least, and all hosts below this one.
+    HstsPreload,
     /// A digest tag is neither `sha256` nor `hmac-sha256/<pepper id>`.
     DigestTag {
         /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
@@ -176,6 +207,19 @@ impl fmt::Display for ConfigError {
             }
             Self::BearerContested { kind: Ownership::Form } => f.write_str("two schemes of one layer take JWTs"),
             Self::BearerContested { .. } => f.write_str("two schemes of one layer take bearer credentials of any form"),
+            Self::ProxyNetwork { given } => write!(f, "{given:?} is not a network such as \"10.0.0.0/8\""),
+            Self::ProxyNetworkOpen { given } => write!(
+                f,
+                "network {given:?} has every address in it; `TrustedProxies::dangerous_any_peer` is what believes everybody"
+            ),
+            Self::ProxyHops { given } => write!(f, "{given} proxies in a row, 1 to 8 are possible"),
+            Self::PeerMissing => f.write_str(
+                "proxies are trusted by their address, and `peer_from` or `peer` has to say where the address stands",
+            ),
+            Self::Host { given } => write!(f, "{given:?} is not a host such as \"api.example.com\""),
+            Self::HostsEmpty => f.write_str("the list of hosts is empty"),
+            Self::ExemptPath { given } => write!(f, "{given:?} is not a path such as \"/healthz\""),
+            Self::HstsPreload => f.write_str("HSTS preload needs a year at least, and includeSubDomains"),
             Self::DigestTag { length } => {
                 write!(f, "a text of {length} bytes is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")
             }

@@ -4,10 +4,14 @@
 //! |---|---|---|
 //! | `admitted` | DEBUG | `scheme`, `subject`, `credential_id`, `superseded` |
 //! | `anonymous` | DEBUG | `preflight` |
+//! | `exposed` | WARN, ERROR where somebody has to look | `scheme`, `subject`, `issuer`, `credential_id`, `action`, `suppressed`, `error` |
 //! | `refused` | DEBUG for `missing`, INFO for other faults of the caller, ERROR for ours | `cause`, `reason`, `status`, `credential_id`, `report_only`, `suppressed`, `error` |
 //!
+//! | `peer_unknown` | WARN, once for a layer | `help` |
+//!
 //! The target is `tower_keep` for all of them. What the reasons of tokens mean and what helps stands in
-//! `bearer::jwt`. An admitted request also records `auth.subject`, `auth.credential_id`
+//! `bearer::jwt`, those of requests over an insecure transport in [`origin`](crate::origin). `action` is what
+//! [`Exposed::name`](crate::Exposed::name) says, or `unknown` where it could not be found out what a credential is worth. An admitted request also records `auth.subject`, `auth.credential_id`
 //! and `auth.scheme` on the current span, where the span declares these fields.
 //!
 //! Refusals are logged up to a number a second (10 by default), counted apart for four classes, so that anonymous
@@ -19,7 +23,7 @@ use std::time::Instant;
 
 use crate::rejection::{Cause, Rejection};
 
-pub(crate) use emit::{admitted, anonymous, refused};
+pub(crate) use emit::{admitted, anonymous, exposed, exposure_unknown, peer_unknown, refused};
 
 /// How many refusals of a class are logged in a second unless the layer is told otherwise.
 pub(crate) const REFUSALS_PER_SECOND: u32 = 10;
@@ -61,7 +65,7 @@ impl RefusalLog {
 const fn class(cause: Cause) -> usize {
     match cause {
         Cause::Missing => 0,
-        Cause::Malformed | Cause::Invalid | Cause::NonceRequired | Cause::Insecure => 1,
+        Cause::Malformed | Cause::Invalid | Cause::NonceRequired | Cause::Insecure | Cause::Misdirected => 1,
         Cause::Forbidden | Cause::InsufficientScope | Cause::StepUp | Cause::Limited => 2,
         Cause::Unavailable | Cause::Misconfigured => 3,
     }
@@ -74,10 +78,10 @@ mod emit {
     use std::fmt;
 
     use tracing::level_filters::LevelFilter;
-    use tracing::{Level, Span, debug, event, field};
+    use tracing::{Level, Span, debug, error, event, field, warn};
 
     use super::{RefusalLog, Rejection};
-    use crate::{Cause, Principal};
+    use crate::{Cause, Exposed, Principal};
 
     pub(crate) fn admitted(principal: &Principal) {
         // Asking for the span is not free, even if there can be none.
@@ -136,6 +140,57 @@ mod emit {
         }
     }
 
+    pub(crate) fn exposed(
+        log: &RefusalLog,
+        principal: &Principal,
+        done: Exposed,
+        error: Option<&(dyn Error + Send + Sync + 'static)>,
+    ) {
+        macro_rules! exposed {
+            ($level:expr, $suppressed:expr) => {
+                event!(
+                    target: "tower_keep",
+                    $level,
+                    scheme = principal.scheme(),
+                    subject = principal.subject(),
+                    issuer = principal.issuer(),
+                    credential_id = principal.credential_id(),
+                    action = done.name(),
+                    suppressed = $suppressed,
+                    error = error.map(|error| field::display(Chain(error))),
+                    "exposed"
+                )
+            };
+        }
+        match done {
+            Exposed::Reported | Exposed::Revoked => {
+                let Some(suppressed) = log.admit(Cause::Insecure) else { return };
+                exposed!(Level::WARN, suppressed);
+            }
+            Exposed::RevocationFailed | Exposed::RevocationStopped => {
+                let Some(suppressed) = log.admit(Cause::Misconfigured) else { return };
+                exposed!(Level::ERROR, suppressed);
+            }
+        }
+    }
+
+    pub(crate) fn exposure_unknown(log: &RefusalLog, rejection: &Rejection) {
+        let Some(suppressed) = log.admit(rejection.cause()) else { return };
+        let error = field::display(Chain(rejection));
+        error!(target: "tower_keep", action = "unknown", suppressed, error, "exposed");
+    }
+
+    pub(crate) fn peer_unknown() {
+        warn!(
+            target: "tower_keep",
+            help = "axum: serve `app.into_make_service_with_connect_info::<SocketAddr>()` and say \
+                    `.peer_from::<ConnectInfo<SocketAddr>>()`; tonic: say \
+                    `.peer(|extensions| extensions.get::<TcpConnectInfo>()?.remote_addr())`; a Unix socket: \
+                    `TrustedProxies::dangerous_any_peer()`",
+            "peer_unknown"
+        );
+    }
+
     const fn level(cause: Cause) -> Level {
         match cause {
             Cause::Missing => Level::DEBUG,
@@ -162,12 +217,29 @@ mod emit {
 
 #[cfg(not(feature = "tracing"))]
 mod emit {
+    use std::error::Error;
+
     use super::{RefusalLog, Rejection};
-    use crate::Principal;
+    use crate::{Cause, Exposed, Principal};
 
     pub(crate) fn admitted(_: &Principal) {}
 
     pub(crate) fn anonymous(_: bool) {}
+
+    pub(crate) fn exposed(
+        log: &RefusalLog,
+        _: &Principal,
+        _: Exposed,
+        _: Option<&(dyn Error + Send + Sync + 'static)>,
+    ) {
+        log.admit(Cause::Insecure);
+    }
+
+    pub(crate) fn exposure_unknown(log: &RefusalLog, rejection: &Rejection) {
+        log.admit(rejection.cause());
+    }
+
+    pub(crate) fn peer_unknown() {}
 
     // The count is kept all the same: a feature changes what is told, not what is done.
     pub(crate) fn refused(log: &RefusalLog, rejection: &Rejection, _: bool) {

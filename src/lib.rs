@@ -12,7 +12,9 @@ pub mod challenge;
 pub mod clock;
 pub mod config;
 pub mod events;
+pub mod https;
 mod key_fault;
+pub mod origin;
 pub mod principal;
 pub mod rejection;
 pub mod scope;
@@ -30,13 +32,15 @@ pub use api_key::{
 pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireScopes, Responder, Scheme};
 #[cfg(feature = "bearer")]
 pub use bearer::{
-    Algorithm, Bearer, BearerLayer, Claims, Denial, DenyList, Jwt, JwtBuilder, KeySet, MemoryDenyList, PresentedToken,
-    TokenFacts, TokenForm, TokenVerifier, VerificationKey,
+    Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Jwt, JwtBuilder, KeySet, MemoryDenyList,
+    PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
 };
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, ConfigErrors};
+pub use https::{Exposed, Exposure, Hsts, RequireHttps};
 pub use key_fault::{KeyFault, SkippedKey};
+pub use origin::{Origin, Transport, TrustedProxies, mark_plain, mark_secure};
 pub use principal::{Anonymous, Principal};
 pub use rejection::{Cause, Rejection};
 pub use scope::Scopes;

@@ -48,6 +48,8 @@ pub enum Cause {
     NonceRequired,
     /// The request came over an insecure channel: 403, whatever it carried.
     Insecure,
+    /// The request is for a host that this server does not answer for: 421 (RFC 9110, section 15.5.20).
+    Misdirected,
     /// Too many requests: 429 and `Retry-After`.
     Limited,
     /// What is needed to decide cannot be reached: 503 and `Retry-After`. Never the caller's fault.
@@ -58,7 +60,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Missing,
         Self::Malformed,
         Self::Invalid,
@@ -67,6 +69,7 @@ impl Cause {
         Self::StepUp,
         Self::NonceRequired,
         Self::Insecure,
+        Self::Misdirected,
         Self::Limited,
         Self::Unavailable,
         Self::Misconfigured,
@@ -78,6 +81,7 @@ impl Cause {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::Missing | Self::Invalid | Self::StepUp | Self::NonceRequired => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::InsufficientScope | Self::Insecure => StatusCode::FORBIDDEN,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Limited => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
@@ -88,7 +92,7 @@ impl Cause {
     pub const fn grpc_code(self) -> u8 {
         match self {
             Self::Missing | Self::Malformed | Self::Invalid | Self::StepUp | Self::NonceRequired => 16,
-            Self::Forbidden | Self::InsufficientScope | Self::Insecure => 7,
+            Self::Forbidden | Self::InsufficientScope | Self::Insecure | Self::Misdirected => 7,
             Self::Limited => 8,
             Self::Unavailable => 14,
             Self::Misconfigured => 13,
@@ -118,6 +122,7 @@ impl Cause {
             Self::StepUp => "a stronger or more recent authentication is required",
             Self::NonceRequired => "a nonce of this server is required",
             Self::Insecure => "requests over an insecure channel are refused",
+            Self::Misdirected => "the request is for a host that is not served here",
             Self::Limited => "too many requests",
             Self::Unavailable => "the credential cannot be checked at the moment",
             Self::Misconfigured => "the server is set up wrongly",
@@ -135,6 +140,7 @@ impl Cause {
             Self::StepUp => "step_up",
             Self::NonceRequired => "nonce_required",
             Self::Insecure => "insecure",
+            Self::Misdirected => "misdirected",
             Self::Limited => "limited",
             Self::Unavailable => "unavailable",
             Self::Misconfigured => "misconfigured",

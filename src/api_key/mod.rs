@@ -26,7 +26,7 @@ pub use store::{AdminError, Found, KeyAdmin, KeyFilter, KeyStore, Lookup, Memory
 use locations::{Locations, Place};
 
 use crate::auth::{Ownership, Problem};
-use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Principal, Rejection, Scheme};
+use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Exposure, Principal, Rejection, Scheme};
 
 /// What [`Principal::scheme`] says.
 const SCHEME: &str = "api-key";
@@ -74,6 +74,7 @@ pub struct ApiKey {
     core: Arc<Core>,
     locations: Locations,
     realm: String,
+    revoker: Option<Arc<dyn KeyAdmin>>,
 }
 
 /// What judging a key takes.
@@ -97,7 +98,8 @@ impl ApiKey {
     /// Accepts the keys of a store, written and hashed as its rules say.
     pub fn new(store: impl KeyStore) -> Self {
         let rules = store.rules();
-        Self { core: Core::new(Arc::new(store), rules), locations: Locations::default(), realm: "api".to_owned() }
+        let core = Core::new(Arc::new(store), rules);
+        Self { core, locations: Locations::default(), realm: "api".to_owned(), revoker: None }
     }
 
     /// Reads keys from another header field than `x-api-key`.
@@ -189,6 +191,22 @@ impl ApiKey {
         self
     }
 
+    /// Revokes keys that came over plain HTTP, where [`RequireHttps::watch`](crate::RequireHttps::watch) finds them: the
+    /// whole key has to be right, and the key is revoked with all its secrets. Without this setting they are reported.
+    ///
+    /// ```
+    /// use tower_keep::{ApiKey, ApiKeyLayer, MemoryStore, RequireHttps};
+    ///
+    /// let keys = MemoryStore::new();
+    /// let guard = ApiKeyLayer::over(ApiKey::new(keys.clone()).revoke_exposed(keys));
+    /// let https = RequireHttps::new().watch(&guard).revocations_per_minute(5);
+    /// ```
+    #[must_use]
+    pub fn revoke_exposed(mut self, admin: impl KeyAdmin) -> Self {
+        self.revoker = Some(Arc::new(admin));
+        self
+    }
+
     /// Looks for the record of a key, and returns the id that the key names, if it names one. Nothing is hashed and
     /// nothing is looked up for a key whose checksum is wrong.
     fn find(&self, text: &str) -> Result<(Option<KeyId>, Answer<Found>), Rejection> {
@@ -253,6 +271,22 @@ impl Core {
             Some(until) => admission.with_header(SUPERSEDED, superseded(until)),
             None => admission,
         })
+    }
+
+    /// Judges a key that others have seen, by what was found. One that will be good later is worth something already.
+    fn judge_exposed(&self, key: &PresentedKey, found: Found) -> Exposure {
+        let record = match found {
+            Ok(Some(record)) => record,
+            Ok(None) => return Exposure::worthless(),
+            Err(error) => return Exposure::unknown(error.into()),
+        };
+        let now = self.rules.now();
+        match (matching(&record, key.as_str(), &self.rules, now), record.fault(now)) {
+            (_, Some("key_revoked" | "key_expired")) | (Matching::None, _) => Exposure::worthless(),
+            (Matching::Until(Some(until)), _) if until <= now => Exposure::worthless(),
+            (Matching::Until(until), _) => Exposure::of(Principal::from_identity(record, until)),
+            (Matching::Unknowable(tag), _) => Exposure::unknown(pepper_missing(tag)),
+        }
     }
 }
 
@@ -364,6 +398,20 @@ impl Scheme for ApiKey {
         };
         let core = Arc::clone(&self.core);
         found.map(move |found| from_place(core.judge(&key, id, found), &key))
+    }
+
+    fn exposed(&self, key: PresentedKey) -> Answer<Exposure> {
+        // What cannot be a key is none.
+        let Ok((_, found)) = self.find(key.as_str()) else { return Answer::Now(Exposure::worthless()) };
+        let (core, revoker) = (Arc::clone(&self.core), self.revoker.clone());
+        found.map(move |found| {
+            let id = found.as_ref().ok().and_then(|record| Some(*record.as_ref()?.id()));
+            let exposure = core.judge_exposed(&key, found);
+            match revoker.zip(id) {
+                Some((revoker, id)) => exposure.with_revocation(move || revoker.revoke(&id).map(|done| done.map(drop))),
+                None => exposure,
+            }
+        })
     }
 
     fn challenges(&self) -> Vec<Challenge> {

@@ -128,6 +128,10 @@ impl<C: Scheme, R> AuthLayer<C, R> {
         &self.scheme
     }
 
+    pub(crate) fn shared_scheme(&self) -> Arc<C> {
+        Arc::clone(&self.scheme)
+    }
+
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.settings;
         change(&mut settings);

@@ -27,6 +27,7 @@ pub use require_scopes::{Need, RequireScopes, RequireScopesFuture, RequireScopes
 pub use responder::Responder;
 #[cfg(feature = "tonic")]
 pub(crate) use responder::whole_seconds;
+pub(crate) use responder::{NO_STORE, is_grpc, render};
 pub use scheme::{Admission, Ownership, Scheme};
 pub use service::Auth;
 

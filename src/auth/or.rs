@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
 use super::{Admission, Ownership, Scheme};
-use crate::{Answer, Challenge, ConfigError, Rejection};
+use crate::{Answer, Challenge, ConfigError, Exposure, Rejection};
 
 /// One scheme or the other: what [`AuthLayer::or`](crate::AuthLayer::or) makes.
 ///
@@ -72,6 +72,13 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
         match credential {
             Either::First(first) => self.first.verify(first),
             Either::Second(second) => self.second.verify(second),
+        }
+    }
+
+    fn exposed(&self, credential: Self::Credential) -> Answer<Exposure> {
+        match credential {
+            Either::First(first) => self.first.exposed(first),
+            Either::Second(second) => self.second.exposed(second),
         }
     }
 

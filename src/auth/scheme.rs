@@ -42,7 +42,7 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use crate::{Answer, Challenge, ConfigError, Principal, Rejection};
+use crate::{Answer, Challenge, ConfigError, Exposure, Principal, Rejection};
 
 /// A way to prove who sent a request.
 ///
@@ -102,6 +102,14 @@ pub trait Scheme: Send + Sync + 'static {
     /// What is wrong with it.
     fn check(&self) -> Result<(), ConfigError> {
         Ok(())
+    }
+
+    /// Finds out what a credential is worth that came over plain HTTP, once its request has been refused for that, where
+    /// [`RequireHttps::watch`](crate::RequireHttps::watch) asks for it. It is a whole credential that counts, never a part
+    /// of one that is known to others. The default knows of none that is worth anything.
+    fn exposed(&self, credential: Self::Credential) -> Answer<Exposure> {
+        let _ = credential;
+        Answer::Now(Exposure::worthless())
     }
 
     /// Returns the header fields, other than `Authorization`, that `take` reads. An answer to nobody varies by them, so

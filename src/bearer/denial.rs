@@ -40,6 +40,22 @@ impl<D: DenyList + ?Sized> DenyList for Arc<D> {
     }
 }
 
+/// Puts tokens on a deny list.
+pub trait DenyAdmin: DenyList {
+    /// Refuses tokens from now on. When the answer is there, no request that starts is admitted with one of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the list cannot be changed.
+    fn deny(&self, denial: Denial) -> Answer<Result<(), StoreError>>;
+}
+
+impl<D: DenyAdmin + ?Sized> DenyAdmin for Arc<D> {
+    fn deny(&self, denial: Denial) -> Answer<Result<(), StoreError>> {
+        (**self).deny(denial)
+    }
+}
+
 /// What a deny list may know a token by. Its signature is good.
 ///
 /// ```
@@ -299,6 +315,13 @@ impl DenyList for MemoryDenyList {
             rules.is_some_and(|rules| rules.iter().any(|rule| rule.holds_for(token, now)))
         });
         Answer::Now(Ok(denied))
+    }
+}
+
+impl DenyAdmin for MemoryDenyList {
+    fn deny(&self, denial: Denial) -> Answer<Result<(), StoreError>> {
+        self.deny(denial);
+        Answer::Now(Ok(()))
     }
 }
 

@@ -14,13 +14,17 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-pub use denial::{Denial, DenyList, MemoryDenyList, TokenFacts};
+pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts};
 pub use jwks::{KeySet, VerificationKey};
 pub use jwt::{Algorithm, Jwt, JwtBuilder};
 pub use verifier::{PresentedToken, TokenForm, TokenVerifier};
 
+use jwt::LEEWAY_MAX;
+
 use crate::auth::{Ownership, Problem};
-use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Principal, Rejection, Scheme, token};
+use crate::{
+    Admission, Answer, AuthLayer, Cause, Challenge, ConfigError, Exposure, Principal, Rejection, Scheme, token,
+};
 
 /// What [`Principal::scheme`] says.
 const SCHEME: &str = "bearer";
@@ -59,12 +63,38 @@ impl BearerLayer {
 pub struct Bearer {
     verifier: Arc<dyn TokenVerifier>,
     realm: String,
+    denier: Option<Arc<dyn DenyAdmin>>,
 }
 
 impl Bearer {
     /// Accepts the tokens that a verifier says are good.
     pub fn new(verifier: impl TokenVerifier) -> Self {
-        Self { verifier: Arc::new(verifier), realm: "api".to_owned() }
+        Self { verifier: Arc::new(verifier), realm: "api".to_owned(), denier: None }
+    }
+
+    /// Denies tokens that came over plain HTTP, where [`RequireHttps::watch`](crate::RequireHttps::watch) finds them, on a
+    /// list that the verifier asks. It takes a good token that has a `jti`; one without can be reported only. Without this
+    /// setting all are.
+    ///
+    /// ```
+    /// use tower_keep::{Bearer, BearerLayer, Jwt, KeySet, MemoryDenyList, RequireHttps};
+    ///
+    /// # fn layer() -> Result<(), Box<dyn std::error::Error>> {
+    /// let denied = MemoryDenyList::new();
+    /// let tokens = Jwt::with_keys(KeySet::from_file("jwks.json")?)
+    ///     .issuer("https://login.example.com")
+    ///     .audience("https://api.example.com")
+    ///     .deny_list(denied.clone())
+    ///     .build()?;
+    /// let guard = BearerLayer::over(Bearer::new(tokens).revoke_exposed(denied));
+    /// let https = RequireHttps::new().watch(&guard);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn revoke_exposed(mut self, list: impl DenyAdmin) -> Self {
+        self.denier = Some(Arc::new(list));
+        self
     }
 
     /// Sets the realm of the challenge (RFC 9110, section 11.5). The default is `api`.
@@ -134,6 +164,24 @@ impl Scheme for Bearer {
         }
     }
 
+    fn exposed(&self, token: PresentedToken) -> Answer<Exposure> {
+        let denier = self.denier.clone();
+        self.verifier.verify(&token).map(move |verdict| match verdict {
+            Ok(principal) => {
+                let denial = denier.zip(denial_of(&principal));
+                let exposure = Exposure::of(principal);
+                match denial {
+                    Some((denier, denial)) => exposure.with_revocation(move || denier.deny(denial)),
+                    None => exposure,
+                }
+            }
+            Err(rejection) if matches!(rejection.cause(), Cause::Unavailable | Cause::Misconfigured) => {
+                Exposure::unknown(rejection)
+            }
+            Err(_) => Exposure::worthless(),
+        })
+    }
+
     fn challenges(&self) -> Vec<Challenge> {
         vec![Challenge::new(SCHEME_NAME).with("realm", self.realm.clone())]
     }
@@ -157,6 +205,15 @@ impl Scheme for Bearer {
             TokenForm::Any => Ownership::CatchAll,
         }]
     }
+}
+
+/// Returns what denies a token and no other one, if it can be told from others.
+fn denial_of(principal: &Principal) -> Option<Denial> {
+    let denial = Denial::token(principal.credential_id()?);
+    let denial = principal.issuer().into_iter().fold(denial, Denial::by_issuer);
+    // It may be let in for the leeway after its end.
+    let end = principal.expires_at().and_then(|end| end.checked_add(LEEWAY_MAX));
+    Some(end.into_iter().fold(denial, Denial::until))
 }
 
 /// Says under which authentication scheme the token came.

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 
 use crate::Rejection;
 use crate::auth::{Auth, RequireScopesService};
+use crate::https::RequireHttpsService;
 
 /// A guarded service keeps its name, so one service of a server can be guarded and the next one open.
 impl<S: NamedService, C, R> NamedService for Auth<S, C, R> {
@@ -19,6 +20,10 @@ impl<S: NamedService, C, R> NamedService for Auth<S, C, R> {
 }
 
 impl<S: NamedService> NamedService for RequireScopesService<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S: NamedService, R> NamedService for RequireHttpsService<S, R> {
     const NAME: &'static str = S::NAME;
 }
 

@@ -152,6 +152,29 @@ pub trait KeyAdmin: KeyStore {
     }
 }
 
+impl<T: KeyAdmin + ?Sized> KeyAdmin for Arc<T> {
+    fn insert(&self, record: KeyRecord) -> Answer<Result<(), AdminError>> {
+        (**self).insert(record)
+    }
+
+    fn revoke(&self, id: &KeyId) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
+        (**self).revoke(id)
+    }
+
+    fn supersede(
+        &self,
+        id: &KeyId,
+        digest: KeyDigest,
+        until: SystemTime,
+    ) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
+        (**self).supersede(id, digest, until)
+    }
+
+    fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>> {
+        (**self).list(filter, after, limit)
+    }
+}
+
 /// Which records to list: all, unless something is said.
 #[derive(Clone, Debug, Default)]
 pub struct KeyFilter {

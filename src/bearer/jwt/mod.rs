@@ -74,6 +74,7 @@ use serde::de::DeserializeOwned;
 
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
+pub(crate) use builder::LEEWAY_MAX;
 
 use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};

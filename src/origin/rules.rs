@@ -1,0 +1,103 @@
+//! Finding out how a request came in.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http::header::{FORWARDED, HOST, VIA};
+use http::request::Parts;
+use http::{Extensions, HeaderMap};
+
+use super::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use super::{Authority, Mark, Origin, Transport, TrustedProxies, host_name};
+
+type FindPeer = dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync;
+
+/// Where to look for what an [`Origin`] says.
+#[derive(Clone, Default)]
+pub(crate) struct Rules {
+    peer: Option<Arc<FindPeer>>,
+    tls_markers: Vec<fn(&Extensions) -> bool>,
+    proxies: TrustedProxies,
+}
+
+impl Rules {
+    pub(crate) fn set_peer(&mut self, find: impl Fn(&Extensions) -> Option<SocketAddr> + Send + Sync + 'static) {
+        self.peer = Some(Arc::new(find));
+    }
+
+    pub(crate) fn add_tls_marker<T: Send + Sync + 'static>(&mut self) {
+        self.tls_markers.push(|extensions| extensions.get::<T>().is_some());
+    }
+
+    pub(crate) fn set_proxies(&mut self, proxies: TrustedProxies) {
+        self.proxies = proxies;
+    }
+
+    /// Returns whether proxies are trusted by an address that nothing is set to find.
+    pub(crate) fn lacks_peer(&self) -> bool {
+        self.proxies.needs_peer() && self.peer.is_none()
+    }
+
+    pub(crate) fn find(&self, head: &Parts) -> Origin {
+        let peer = self.peer.as_ref().and_then(|find| find(&head.extensions));
+        // A socket for both versions calls IPv4 addresses `::ffff:192.0.2.1`.
+        let peer = peer.map(|peer| peer.ip().to_canonical());
+        if self.proxies.trust(peer) {
+            return self.proxies.origin(peer, head);
+        }
+        let (transport, reason) = self.connection(peer, head);
+        Origin { peer, transport, reason, authority: authority(head), uri: head.uri.clone() }
+    }
+
+    /// Tells the transport of a connection that is not one of a trusted proxy.
+    fn connection(&self, peer: Option<IpAddr>, head: &Parts) -> (Transport, &'static str) {
+        let mark = head.extensions.get::<Mark>().map(|mark| mark.0);
+        let is_tls = self.tls_markers.iter().any(|is_there| is_there(&head.extensions));
+        let reason = match (mark, is_tls) {
+            (Some(Transport::Secure), _) | (None, true) => return (Transport::Secure, "transport_secure"),
+            (Some(_), true) => "transport_contradicted",
+            _ if self.proxies.needs_peer() && peer.is_none() => "peer_unknown",
+            _ if speaks_of_proxy(&head.headers) => "proxy_untrusted",
+            (Some(Transport::Plain), false) => return (Transport::Plain, "transport_plain"),
+            _ => "transport_untold",
+        };
+        (Transport::Unknown, reason)
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules")
+            .field("peer", &self.peer.is_some())
+            .field("tls_markers", &self.tls_markers.len())
+            .field("proxies", &self.proxies)
+            .finish()
+    }
+}
+
+/// Returns whether a request has a field that proxies add.
+fn speaks_of_proxy(headers: &HeaderMap) -> bool {
+    [FORWARDED, X_FORWARDED_PROTO, X_FORWARDED_FOR, X_FORWARDED_HOST, VIA].iter().any(|name| headers.contains_key(name))
+}
+
+/// Returns where it stands whom a request is for, by its own word: in the authority of its target (RFC 9112, section 3.2.2;
+/// RFC 9113, section 8.3.1) or in `Host`, and if there are both they have to be the same.
+pub(super) fn authority(head: &Parts) -> Authority {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    match (head.uri.authority(), host) {
+        (Some(target), None) if host_name(target.as_str()).is_some() => Authority::Target,
+        (Some(target), Some(host))
+            if more.is_none()
+                && host_name(target.as_str()).is_some()
+                && host.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes()) =>
+        {
+            Authority::Target
+        }
+        (None, Some(host)) if more.is_none() && host.to_str().is_ok_and(|host| host_name(host).is_some()) => {
+            Authority::Field(host.clone())
+        }
+        _ => Authority::Unknown,
+    }
+}
