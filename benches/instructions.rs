@@ -33,7 +33,7 @@ use tower::layer::layer_fn;
 use tower::{Layer, Service};
 use tower_keep::{
     Admission, Algorithm, Answer, ApiKeyLayer, AuthLayer, BearerLayer, Challenge, KeyId, KeyStore, Lookup, MemoryStore,
-    NewKey, Principal, Rejection, Scheme,
+    NewKey, Principal, Rejection, RequireHttps, Scheme, TrustedProxies, mark_plain, mark_secure,
 };
 
 use tokens::{MEASURED, Sample};
@@ -42,6 +42,7 @@ use support::{Body, Hello, Marking, Refusing, drive, filled, guarded, id, light_
 
 const CASES: &str = "find, find-nothing, bare, bare-missing, marking, refusing, admitted, missing, junk, checksum, unknown, mismatch, \
                      pipeline-admitted, pipeline-missing, pipeline-junk, axum-bare, axum-marking, axum-admitted, \
+                     https-secure, https-behind, https-refused, \
                      token-missing, token-malformed, token-unknown-kid, token-marking, \
                      HS256-alone, HS256-verified, HS256-remembered, ES256-alone, ES256-verified, ES256-remembered, \
                      RS256-alone, RS256-verified, RS256-remembered, EdDSA-alone, EdDSA-verified, EdDSA-remembered, \
@@ -150,6 +151,7 @@ fn run(case: &str, keys: u64, run: &Run) {
                 _ => send_all::<Body, _>(sample.guarded(true), credential, run),
             }
         }
+        _ if case.starts_with("https") => https(case, run),
         _ if measured(case).is_some() => token(case, &store, run),
         "find-nothing" => find(&store, run, |number| id(keys + scattered(number) % keys)),
         _ => send(case, &store, run),
@@ -182,6 +184,20 @@ fn token(case: &str, store: &MemoryStore, run: &Run) {
             send_all::<Body, _>(service, credential, run);
         }
         _ => send_all::<Body, _>(sample.guarded(true), credential, run),
+    }
+}
+
+/// Sends a request over TLS by the word of its server, by the word of a proxy, and over plain HTTP.
+fn https(case: &str, run: &Run) {
+    let layer = RequireHttps::new();
+    match case {
+        "https-secure" => send_all::<Body, _>(mark_secure(layer.layer(Hello)), None, run),
+        "https-refused" => send_all::<Body, _>(mark_plain(layer.layer(Hello)), None, run),
+        _ => {
+            let Ok(proxies) = TrustedProxies::new(["10.0.0.0/8"]) else { return };
+            let layer = layer.behind(proxies).peer(|_| Some(([10, 0, 0, 1], 80).into()));
+            send_all::<Body, _>(layer.layer(Hello), Some(("x-forwarded-proto", "https")), run);
+        }
     }
 }
 

@@ -93,6 +93,36 @@ async fn curl_is_served_with_a_token() {
 }
 
 #[tokio::test]
+async fn a_key_that_curl_sends_over_plain_http_is_refused_and_reported() {
+    let mut server = Server::start("quickstart", "curl-plain").await;
+    let header = format!("x-api-key: {}", server.key);
+    let plain = async |options: &[&str], path: &str| {
+        let mut curl = command("curl");
+        curl.args(["-q", "-sS", "-i"]).args(options).arg(format!("{}{path}", server.plain_url));
+        let answer = run(&mut curl).await;
+        assert_success(&answer);
+        // The date is the only line that may differ.
+        text(&answer.stdout).lines().filter(|line| !line.starts_with("date: ")).collect::<Vec<_>>().join("\n")
+    };
+
+    let nothing = plain(&[], "/me").await;
+    let health = plain(&[], "/healthz").await;
+    for options in [["-H", &header], ["-H", "x-api-key: wrong"], ["-H", "x-forwarded-proto: https"]] {
+        assert_eq!(plain(&options, "/me").await, nothing, "{options:?}");
+    }
+    let old = plain(&["--http1.0", "-H", &header], "/me").await;
+    let http2 = plain(&["--http2-prior-knowledge", "-H", &header], "/me").await;
+    let over_tls = curl(&server, ["--cacert", &server.cert_file, "-i", "-H", &header], "/me").await;
+
+    assert!(nothing.starts_with("HTTP/1.1 403 Forbidden\n"), "{nothing}");
+    assert!(old.starts_with("HTTP/1.0 403 Forbidden\n") && http2.starts_with("HTTP/2 403"), "{old}\n{http2}");
+    assert!(health.starts_with("HTTP/1.1 200 OK\n") && health.ends_with("\nwell"), "{health}");
+    assert!(text(&over_tls.stdout).contains("\nstrict-transport-security: max-age=31536000\r\n"), "{over_tls:?}");
+    let exposed = server.told("exposed: ").await;
+    assert!(exposed.starts_with("api-key ") && exposed.ends_with(" of alice (reported)"), "{exposed}");
+}
+
+#[tokio::test]
 async fn curl_is_answered_in_the_protocol_that_it_speaks() {
     let server = Server::start("both", "curl-both").await;
     let token = format!("Authorization: Bearer {}", server.token());
@@ -243,13 +273,15 @@ async fn an_interrupt_ends_a_server_in_good_order() {
 /// An example that serves. It is killed when this is dropped.
 struct Server {
     url: String,
+    /// Only of the quickstart.
+    plain_url: String,
     cert_file: String,
     key: String,
     /// Only of the examples that have tokens.
     token: Option<String>,
     child: Child,
     // A server that cannot print would end.
-    _stdout: Lines<BufReader<ChildStdout>>,
+    stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
@@ -258,7 +290,11 @@ impl Server {
         let log = PathBuf::from(&cert_file).with_extension("log");
         let stderr = std::fs::File::create(&log).expect("the log file can be made");
         let mut command = example(name);
-        command.args(["--addr", "127.0.0.1:0", &option, &cert_file]).stdout(Stdio::piped()).stderr(stderr);
+        command.args(["--addr", "127.0.0.1:0", &option, &cert_file]);
+        if name == "quickstart" {
+            command.args(["--plain-addr", "127.0.0.1:0"]);
+        }
+        command.stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().expect("the example starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
 
@@ -274,12 +310,27 @@ impl Server {
         };
         let url = told("listening on ").await;
         let cert_file = told("cert file: ").await;
+        let plain_url = match name {
+            "quickstart" => told("without TLS on ").await,
+            _ => String::new(),
+        };
         let key = told("key: ").await;
         let token = match name {
             "grpc" => None,
             _ => Some(told("token: ").await),
         };
-        Self { url, cert_file, key, token, child, _stdout: stdout }
+        Self { url, plain_url, cert_file, key, token, child, stdout }
+    }
+
+    /// Waits for a line that starts so, and returns the rest of it.
+    async fn told(&mut self, what: &str) -> String {
+        loop {
+            let line = timeout(PATIENCE, self.stdout.next_line()).await.unwrap_or(Ok(None));
+            let Ok(Some(line)) = line else { panic!("the server did not say {what:?}") };
+            if let Some(told) = line.strip_prefix(what) {
+                break told.to_owned();
+            }
+        }
     }
 
     fn token(&self) -> &String {

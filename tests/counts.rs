@@ -21,7 +21,7 @@ use std::task::{Context, Poll};
 use allocation_counter::measure;
 use http::{Method, Request, Response, StatusCode};
 use tower::{Layer, Service};
-use tower_keep::{ApiKey, ApiKeyLayer, Auth, KeyRules, MemoryStore, NewKey, store_fn};
+use tower_keep::{ApiKey, ApiKeyLayer, Auth, KeyRules, MemoryStore, NewKey, RequireHttps, TrustedProxies, store_fn};
 
 use tokens::{MEASURED, Sample, with_token};
 
@@ -116,6 +116,67 @@ fn a_refusal_allocates_its_response_and_little_more() {
 
     for (name, count, most) in counts {
         assert!(count <= most, "{name}: {count} allocations, {most} at most");
+    }
+}
+
+/// Makes a request that came over TLS, by the marker of its server, or by the word of a proxy.
+fn over_https(behind: bool) -> Request<Body> {
+    const BY_PROXY: &[u8] = b"192.0.2.1api.example.comhttps";
+    let mut request = request(Method::POST, None);
+    request.extensions_mut().insert(Tls);
+    if behind {
+        // As servers do: the values are parts of one buffer.
+        let bytes = bytes::Bytes::copy_from_slice(BY_PROXY);
+        let part = |from, to| http::HeaderValue::from_maybe_shared(bytes.slice(from..to)).expect("it is a field value");
+        let headers = request.headers_mut();
+        headers.insert("x-forwarded-for", part(0, 9));
+        headers.insert("x-forwarded-host", part(9, 24));
+        headers.insert("x-forwarded-proto", part(24, 29));
+    }
+    request
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tls;
+
+#[test]
+fn a_secure_request_allocates_its_extension_and_the_field_of_its_answer() {
+    let direct = RequireHttps::new().tls_marker::<Tls>();
+    let proxies = TrustedProxies::new(["10.0.0.0/8"]).expect("it is a network");
+    let behind = RequireHttps::new().behind(proxies).peer(|_| Some(([10, 0, 0, 1], 80).into()));
+
+    for (name, layer, is_behind) in [("by its marker", direct, false), ("behind a proxy", behind, true)] {
+        let request = || over_https(is_behind);
+        let extension = allocations(&mut Marking(Hello), request, StatusCode::OK);
+        let bare = allocations(&mut Hello, request, StatusCode::OK);
+        let with_field = allocations(&mut Telling, request, StatusCode::OK);
+
+        let without_hsts = allocations(&mut layer.clone().no_hsts().layer(Hello), request, StatusCode::OK);
+        let with_hsts = allocations(&mut layer.layer(Hello), request, StatusCode::OK);
+
+        println!("secure, {name}: {with_hsts} allocations, {without_hsts} without HSTS");
+        assert_eq!(without_hsts, extension, "{name}");
+        assert_eq!(with_hsts, extension + with_field - bare, "{name}");
+    }
+}
+
+/// Answers with a field.
+struct Telling;
+
+impl Service<Request<Body>> for Telling {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut Hello, cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let mut response = drive(&mut Hello, request);
+        let value = http::HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(http::header::STRICT_TRANSPORT_SECURITY, value);
+        std::future::ready(Ok(response))
     }
 }
 
@@ -291,7 +352,10 @@ const fn is_counted_on() -> bool {
 }
 
 /// Cases whose counts are good to know.
-const PRINTED: [&str; 11] = [
+const PRINTED: [&str; 14] = [
+    "https-secure",
+    "https-behind",
+    "https-refused",
     "find-nothing",
     "bare",
     "bare-missing",

@@ -20,15 +20,17 @@ mod https;
 mod mint;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use axum_server::tls::TlsInfo;
 use serde_json::json;
 use tonic::service::Routes;
 use tower::Layer;
 use tower_keep::{
     ApiKey, ApiKeyLayer, BearerLayer, ConfigError, Jwt, MemoryDenyList, MemoryStore, Need, NewKey, Principal,
-    RequireScopes,
+    RequireHttps, RequireScopes,
 };
 
 use common::{About, Options, Result};
@@ -41,6 +43,7 @@ const ABOUT: About = About {
     name: "both",
     text: "HTTP routes and a gRPC service on one port, guarded by one layer for API keys and tokens.",
     port: 8444,
+    plain_port: None,
 };
 
 #[tokio::main]
@@ -69,7 +72,8 @@ fn app(keys: MemoryStore, tokens: Jwt) -> Result<Router, ConfigError> {
     // A path that is not there is answered in HTTP, as 404; tonic's own fallback would answer everybody in gRPC.
     let grpc = Routes::new(scopes.layer(GreeterServer::new(Greetings))).into_axum_router().reset_fallback();
     let guarded = http.merge(grpc).route_layer(keys_or_tokens);
-    Ok(Router::new().route("/", get(async || "welcome\n")).merge(guarded))
+    let https = RequireHttps::new().tls_marker::<Arc<TlsInfo>>();
+    Ok(Router::new().route("/", get(async || "welcome\n")).merge(guarded).layer(https))
 }
 
 async fn me(who: Principal) -> String {
@@ -109,8 +113,7 @@ async fn serve(options: &Options) -> Result<ExitCode> {
     let server = Server::start(options).await?;
     let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["greeter:hello"]))?;
     let token = server.issuer.access_token(&json!({ "scope": "greeter:hello" }))?;
-    println!("listening on https://{}", server.https.address);
-    println!("cert file: {}", server.https.ca_file.display());
+    server.https.announce();
     println!("key: {}", issued.key().expose());
     println!("token: {token}");
     println!("{}", to_paste(&server.https, issued.key().expose(), &token));

@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{TcpConnectInfo, TcpIncoming, TlsConnectInfo};
 use tonic::transport::{Identity, ServerTlsConfig};
 use tower::Layer;
-use tower_keep::{ApiKey, ApiKeyLayer, MemoryStore, Need, NewKey, RequireScopes};
+use tower_keep::{ApiKey, ApiKeyLayer, MemoryStore, Need, NewKey, RequireHttps, RequireScopes};
 
 use common::{About, Certificates, Options, Result};
 use greetings::Greetings;
@@ -30,8 +30,12 @@ use hello::greeter_server::GreeterServer;
 /// How long calls that are on their way may take when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-const ABOUT: About =
-    About { name: "grpc", text: "A gRPC server with a service that is guarded by API keys.", port: 50051 };
+const ABOUT: About = About {
+    name: "grpc",
+    text: "A gRPC server with a service that is guarded by API keys.",
+    port: 50051,
+    plain_port: None,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -73,7 +77,9 @@ impl Server {
 
         let (stop, stopped) = oneshot::channel();
         let incoming = TcpIncoming::from(TcpListener::from_std(listener)?).with_nodelay(Some(true));
-        let server = tonic::transport::Server::builder().tls_config(tls)?.add_service(health).add_service(greeter);
+        let https = RequireHttps::new().tls_marker::<TlsConnectInfo<TcpConnectInfo>>();
+        let mut server = tonic::transport::Server::builder().tls_config(tls)?.layer(https);
+        let server = server.add_service(health).add_service(greeter);
         let running = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async {
             // A sender that is gone stops the server as well.
             let _ = stopped.await;

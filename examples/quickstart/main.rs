@@ -12,23 +12,30 @@ mod https;
 mod mint;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
+use axum_server::tls::TlsInfo;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower_keep::{
     ApiKey, ApiKeyLayer, BearerLayer, Claims, ConfigError, Jwt, MemoryDenyList, MemoryStore, NewKey, Principal,
-    RequireScopes,
+    RequireHttps, RequireScopes,
 };
 
 use common::{About, Options, Result};
 use https::Https;
 use mint::{AUDIENCE, ISSUER, Issuer};
 
-const ABOUT: About =
-    About { name: "quickstart", text: "An HTTPS server whose routes are guarded by API keys and tokens.", port: 8443 };
+const ABOUT: About = About {
+    name: "quickstart",
+    text: "An HTTPS server whose routes are guarded by API keys and tokens.",
+    port: 8443,
+    plain_port: Some(8080),
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -39,12 +46,20 @@ async fn main() -> ExitCode {
     .await
 }
 
-/// The routes. One layer guards what stands above it; the scopes stand at the routes that need them.
-fn app(keys: MemoryStore, tokens: Jwt) -> Result<Router, ConfigError> {
+/// The routes. One layer guards what stands above it; the scopes stand at the routes that need them. Nothing but the health
+/// check is answered over plain HTTP, and a good credential that comes so is reported.
+fn app(keys: MemoryStore, tokens: Jwt, exposed: UnboundedSender<String>) -> Result<Router, ConfigError> {
     let keys = ApiKeyLayer::over(ApiKey::new(keys).also_header("apikey")?.bearer());
     let tokens = BearerLayer::new(tokens);
     let either = keys.clone().or(tokens.clone());
     either.check()?;
+
+    let https =
+        RequireHttps::new().tls_marker::<Arc<TlsInfo>>().exempt_health().watch(&either).on_exposed(move |who, done| {
+            let id = who.credential_id().unwrap_or("without an id");
+            // If nobody listens, the log has it all the same.
+            let _ = exposed.send(format!("{} {id} of {} ({})", who.scheme(), who.subject(), done.name()));
+        });
 
     let by_key = Router::new()
         .route("/me", get(me))
@@ -63,10 +78,12 @@ fn app(keys: MemoryStore, tokens: Jwt) -> Result<Router, ConfigError> {
     let optional = Router::new().route("/maybe", get(maybe)).route_layer(keys.optional());
     Ok(Router::new()
         .route("/", get(async || "welcome\n"))
+        .route("/healthz", get(async || "well\n"))
         .merge(by_key)
         .merge(by_token)
         .merge(by_either)
-        .merge(optional))
+        .merge(optional)
+        .layer(https))
 }
 
 /// The claims of a token that the handlers want, beside the ones that every token has.
@@ -124,6 +141,9 @@ async fn headers(headers: HeaderMap) -> String {
 struct Server {
     https: Https,
     url: String,
+    plain_url: String,
+    /// The credentials that came over plain HTTP.
+    exposed: Option<UnboundedReceiver<String>>,
     keys: MemoryStore,
     issuer: Issuer,
     tokens: Jwt,
@@ -135,27 +155,38 @@ impl Server {
         let keys = MemoryStore::with_prefix("tk_demo")?;
         let (issuer, denied) = (Issuer::new()?, MemoryDenyList::new());
         let tokens = tokens(&issuer, denied.clone())?;
-        let https = Https::serve(options, ABOUT.name, app(keys.clone(), tokens.clone())?).await?;
-        Ok(Self { url: format!("https://{}", https.address), https, keys, issuer, tokens, denied })
+        let (report, exposed) = unbounded_channel();
+        let https = Https::serve(options, ABOUT.name, app(keys.clone(), tokens.clone(), report)?).await?;
+        let url = format!("https://{}", https.address);
+        let plain_url = format!("http://{}", https.plain_address.ok_or("there is a listener without TLS")?);
+        Ok(Self { https, url, plain_url, exposed: Some(exposed), keys, issuer, tokens, denied })
     }
 }
 
 async fn serve(options: &Options) -> Result<ExitCode> {
     let interrupted = common::interrupted()?;
-    let server = Server::start(options).await?;
+    let mut server = Server::start(options).await?;
     let issued = server.keys.issue(NewKey::for_owner("alice").scopes(["orders:read"]))?;
     let token = server.issuer.access_token(&json!({ "scope": "orders:read" }))?;
-    println!("listening on {}", server.url);
-    println!("cert file: {}", server.https.ca_file.display());
+    server.https.announce();
     println!("key: {}", issued.key().expose());
     println!("token: {token}");
     println!("{}", to_paste(&server, issued.key().expose(), &token));
+    tokio::spawn(tell(server.exposed.take()));
     server.https.run_until(interrupted).await?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints which credentials came over plain HTTP.
+async fn tell(exposed: Option<UnboundedReceiver<String>>) {
+    let Some(mut exposed) = exposed else { return };
+    while let Some(exposed) = exposed.recv().await {
+        println!("exposed: {exposed}");
+    }
+}
+
 fn to_paste(server: &Server, key: &str, token: &str) -> String {
-    let Server { url, https, .. } = server;
+    let Server { url, plain_url, https, .. } = server;
     let ca_file = https.ca_file.display();
     format!(
         "
@@ -188,6 +219,11 @@ curl -i --cacert {ca_file} {url}/either
 # 200: without a look at the certificate
 curl -i -k -H 'x-api-key: {key}' {url}/me
 # curl: (60): nobody vouches for the certificate
-curl -i {url}/"
+curl -i {url}/
+# 403 over plain HTTP, whatever the request carries; this server prints whose key the network knows now
+curl -i -H 'x-api-key: {key}' {plain_url}/me
+curl -i -H 'x-api-key: wrong' {plain_url}/me
+# 200: health checks need no TLS
+curl -i {plain_url}/healthz"
     )
 }

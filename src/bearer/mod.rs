@@ -259,9 +259,9 @@ impl<T: Any> Claims<T> {
     ///
     /// # Errors
     ///
-    /// [`Cause::Missing`](crate::Cause::Missing) for nobody, behind an optional layer;
-    /// [`Cause::Forbidden`](crate::Cause::Forbidden) for a principal that came without a token, by an API key, say;
-    /// [`Cause::Misconfigured`](crate::Cause::Misconfigured) if the claims are of another type, or there is no layer.
+    /// [`Cause::Missing`] for nobody, behind an optional layer;
+    /// [`Cause::Forbidden`] for a principal that came without a token, by an API key, say;
+    /// [`Cause::Misconfigured`] if the claims are of another type, or there is no layer.
     pub fn of(extensions: &http::Extensions) -> Result<&T, Rejection> {
         let principal = Principal::of(extensions)?;
         // Where two layers are stacked, the token may be the outer one's.

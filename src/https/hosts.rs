@@ -34,7 +34,7 @@ fn parse(given: &str) -> Result<String, ConfigError> {
 /// Writes where a request should have gone: to a host that is known, with the path and query as they came. A byte that has
 /// no place in a URI (RFC 3986, section 2) is percent-encoded; `None` for a target that is no path, such as `*`.
 pub(super) fn location(host: &str, target: Option<&PathAndQuery>) -> Option<HeaderValue> {
-    let target = target.map_or("/", PathAndQuery::as_str);
+    let target = target?.as_str();
     if !target.starts_with('/') {
         return None;
     }

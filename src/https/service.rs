@@ -15,6 +15,7 @@ use super::future::Security;
 use super::hosts::location;
 use super::layer::{Settings, Shared};
 use crate::auth::{NO_STORE, is_grpc, render};
+use crate::origin::Head;
 use crate::{Cause, Origin, Problem, Rejection, Responder, Transport, events};
 
 /// A service that is reached over TLS alone; [`RequireHttps`](crate::RequireHttps) makes it.
@@ -37,25 +38,44 @@ impl<S, R> RequireHttpsService<S, R> {
 
     /// Judges a request by how it came in.
     fn judge(&self, origin: &Origin) -> Passage {
+        let Settings { hosts, .. } = &*self.settings;
+        let exempt = self.settings.exempts(origin.uri().path());
         match origin.transport() {
-            _ if self.settings.exempts(origin.uri().path()) => Passage::Exempt,
-            Transport::Secure => match &self.settings.hosts {
-                Some(hosts) if hosts.find(origin.host()).is_none() => Passage::OtherHost,
-                _ => Passage::Secure,
-            },
-            Transport::Plain | Transport::Unknown => Passage::Insecure,
+            Transport::Secure if exempt => Passage::Secure,
+            Transport::Secure if hosts.as_ref().is_some_and(|hosts| hosts.find(origin.host()).is_none()) => {
+                Passage::Refused(Cause::Misdirected)
+            }
+            Transport::Secure => Passage::Secure,
+            transport if exempt => Passage::Disarmed(transport),
+            _ => Passage::Refused(Cause::Insecure),
         }
     }
 
-    /// Returns where to redirect a request, if it is one of those that are.
-    fn redirection(&self, origin: &Origin, method: &Method) -> Option<HeaderValue> {
-        let redirects = origin.transport() == Transport::Plain && matches!(*method, Method::GET | Method::HEAD);
-        let hosts = self.settings.redirect.as_ref().filter(|_| redirects)?;
-        location(hosts.find(origin.host())?, origin.uri().path_and_query())
+    /// Answers a request that does not pass, and finds out about its credentials when that is done.
+    fn refuse<F, ReqB, ResB>(&self, cause: Cause, request: Request<ReqB>) -> RequireHttpsFuture<F, Response<ResB>>
+    where
+        R: Responder<ResB>,
+    {
+        let (mut head, _) = request.into_parts();
+        let Some(origin) = head.extensions.remove::<Origin>() else {
+            return RequireHttpsFuture::refused(self.answer(&Rejection::insecure(), &head), Security::Insecure);
+        };
+        if cause == Cause::Misdirected {
+            let response = self.answer(&Rejection::new(cause, "host_unknown"), &head);
+            return RequireHttpsFuture::refused(response, Security::Secure(self.settings.hsts.clone()));
+        }
+        let response = match self.redirection(&origin, &head.method) {
+            Some(location) => self.redirect(location),
+            None => self.answer(&Rejection::new(cause, origin.reason()), &head),
+        };
+        if origin.transport() == Transport::Plain {
+            self.settings.report(&self.shared, move |settings| settings.take(&mut head));
+        }
+        RequireHttpsFuture::refused(response, Security::Insecure)
     }
 
-    /// Answers a request that does not pass. Nothing of it but its protocol is looked at.
-    fn refuse<B>(&self, rejection: &Rejection, grpc: bool) -> Response<B>
+    /// Writes a refusal. Nothing of the request but its protocol is looked at.
+    fn answer<B>(&self, rejection: &Rejection, head: &Parts) -> Response<B>
     where
         R: Responder<B>,
     {
@@ -64,7 +84,14 @@ impl<S, R> RequireHttpsService<S, R> {
             events::peer_unknown();
         }
         let (empty, ()) = Request::new(()).into_parts();
-        render(&self.responder, rejection, &empty, grpc, None)
+        render(&self.responder, rejection, &empty, is_grpc(&head.method, &head.headers), None)
+    }
+
+    /// Returns where to redirect a request, if it is one of those that are.
+    fn redirection(&self, origin: &Origin, method: &Method) -> Option<HeaderValue> {
+        let redirects = origin.transport() == Transport::Plain && matches!(*method, Method::GET | Method::HEAD);
+        let hosts = self.settings.redirect.as_ref().filter(|_| redirects)?;
+        location(hosts.find(origin.host())?, origin.uri().path_and_query())
     }
 
     fn redirect<B>(&self, location: HeaderValue) -> Response<B>
@@ -79,21 +106,23 @@ impl<S, R> RequireHttpsService<S, R> {
     }
 
     /// Takes credentials out of a request that passes without being secure, and reports those that are exposed.
-    fn disarm(&self, origin: &Origin, head: &mut Parts) {
-        let credentials = self.settings.take(head);
+    fn disarm<B>(&self, transport: Transport, request: Request<B>) -> Request<B> {
+        let (mut head, body) = request.into_parts();
+        let credentials = self.settings.take(&mut head);
         head.headers.remove(AUTHORIZATION);
-        if origin.transport() == Transport::Plain && !credentials.is_empty() {
+        if transport == Transport::Plain && !credentials.is_empty() {
             self.settings.report(&self.shared, move |_| credentials);
         }
+        Request::from_parts(head, body)
     }
 }
 
 /// How a request passes, or why not.
 enum Passage {
     Secure,
-    Exempt,
-    OtherHost,
-    Insecure,
+    /// On a path that is exempt, without its credentials.
+    Disarmed(Transport),
+    Refused(Cause),
 }
 
 impl<S, R, ReqB, ResB> Service<Request<ReqB>> for RequireHttpsService<S, R>
@@ -109,37 +138,26 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         // What a layer further out has found out holds.
-        let known = head.extensions.remove::<Origin>();
-        let origin = known.unwrap_or_else(|| self.settings.origin.find(&head));
-        let grpc = is_grpc(&head.method, &head.headers);
-        let security = match self.judge(&origin) {
-            Passage::Secure => Security::Secure(self.settings.hsts.clone()),
-            Passage::Exempt if origin.transport() == Transport::Secure => Security::Secure(self.settings.hsts.clone()),
-            Passage::Exempt => {
-                self.disarm(&origin, &mut head);
-                Security::Insecure
-            }
-            Passage::OtherHost => {
-                let rejection = Rejection::new(Cause::Misdirected, "host_unknown");
-                let security = Security::Secure(self.settings.hsts.clone());
-                return RequireHttpsFuture::refused(self.refuse(&rejection, grpc), security);
-            }
-            Passage::Insecure => {
-                let response = match self.redirection(&origin, &head.method) {
-                    Some(location) => self.redirect(location),
-                    None => self.refuse(&Rejection::new(Cause::Insecure, origin.reason()), grpc),
-                };
-                if origin.transport() == Transport::Plain {
-                    self.settings.report(&self.shared, move |settings| settings.take(&mut head));
-                }
-                return RequireHttpsFuture::refused(response, Security::Insecure);
+        let passage = match request.extensions().get::<Origin>() {
+            Some(origin) => self.judge(origin),
+            None => {
+                let origin = self.settings.origin.find(&Head::of(&request));
+                let passage = self.judge(&origin);
+                request.extensions_mut().insert(origin);
+                passage
             }
         };
-        head.extensions.insert(origin);
-        RequireHttpsFuture::forward(self.inner.call(Request::from_parts(head, body)), security)
+        let security = match passage {
+            Passage::Secure => Security::Secure(self.settings.hsts.clone()),
+            Passage::Disarmed(transport) => {
+                request = self.disarm(transport, request);
+                Security::Insecure
+            }
+            Passage::Refused(cause) => return self.refuse(cause, request),
+        };
+        RequireHttpsFuture::forward(self.inner.call(request), security)
     }
 }
 

@@ -42,7 +42,7 @@ use tower_service::Service;
 
 pub(crate) use host::host_name;
 pub use proxies::TrustedProxies;
-pub(crate) use rules::Rules;
+pub(crate) use rules::{Head, Rules};
 
 /// How a request came in. It stands in the extensions of every request that
 /// [`RequireHttps`](crate::RequireHttps) lets through.
@@ -149,7 +149,8 @@ pub const fn mark_secure<S>(service: S) -> Marked<S> {
 /// clients reach directly. As a layer: `tower::layer::layer_fn(mark_plain)`.
 ///
 /// A request that speaks of a proxy which is not trusted is taken for [`Transport::Unknown`] all the same: a proxy that is
-/// missing in the list would else make every client look like one that sends its credentials in the open.
+/// missing in the list would else make every client look like one that sends its credentials in the open. A proxy that adds
+/// no field at all is not noticed: where one stands in front, do not mark the listener.
 pub const fn mark_plain<S>(service: S) -> Marked<S> {
     Marked { inner: service, transport: Transport::Plain }
 }

@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::request::Parts;
 use ipnet::IpNet;
 
 use super::forwarded::{Element, Fault, Named, Said, forwarded, x_forwarded_for, x_forwarded_host, x_forwarded_proto};
-use super::rules::authority;
+use super::rules::{Head, authority};
 use super::{Authority, Origin, Transport};
 use crate::ConfigError;
 
@@ -93,8 +92,8 @@ impl TrustedProxies {
     }
 
     /// Reads what a trusted peer says of a request.
-    pub(super) fn origin(&self, peer: Option<IpAddr>, head: &Parts) -> Origin {
-        let (client, is_https, host) = match self.read(peer, &head.headers) {
+    pub(super) fn origin(&self, peer: Option<IpAddr>, head: &Head<'_>) -> Origin {
+        let (client, is_https, host) = match self.read(peer, head.headers) {
             Ok(Told { client, is_https, host }) => (client, Ok(is_https), host),
             Err(fault) => (None, Err(fault), Said::Contradicted),
         };
@@ -167,11 +166,11 @@ struct Told<'a> {
 fn network(given: &str) -> Result<IpNet, ConfigError> {
     let given = given.trim();
     let parsed = given.parse().or_else(|_| given.parse::<IpAddr>().map(IpNet::from));
-    let network: IpNet = parsed.map_err(|_| ConfigError::ProxyNetwork { given: given.to_owned() })?;
+    let network = canonical(parsed.map_err(|_| ConfigError::ProxyNetwork { given: given.to_owned() })?);
     if network.prefix_len() == 0 {
         return Err(ConfigError::ProxyNetworkOpen { given: given.to_owned() });
     }
-    Ok(canonical(network))
+    Ok(network)
 }
 
 /// Turns a network of IPv4 addresses as sockets for both versions write them into one of IPv4 addresses.

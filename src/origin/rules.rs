@@ -5,8 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::{FORWARDED, HOST, VIA};
-use http::request::Parts;
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, Request, Uri};
 
 use super::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use super::{Authority, Mark, Origin, Transport, TrustedProxies, host_name};
@@ -39,8 +38,8 @@ impl Rules {
         self.proxies.needs_peer() && self.peer.is_none()
     }
 
-    pub(crate) fn find(&self, head: &Parts) -> Origin {
-        let peer = self.peer.as_ref().and_then(|find| find(&head.extensions));
+    pub(crate) fn find(&self, head: &Head<'_>) -> Origin {
+        let peer = self.peer.as_ref().and_then(|find| find(head.extensions));
         // A socket for both versions calls IPv4 addresses `::ffff:192.0.2.1`.
         let peer = peer.map(|peer| peer.ip().to_canonical());
         if self.proxies.trust(peer) {
@@ -51,18 +50,31 @@ impl Rules {
     }
 
     /// Tells the transport of a connection that is not one of a trusted proxy.
-    fn connection(&self, peer: Option<IpAddr>, head: &Parts) -> (Transport, &'static str) {
+    fn connection(&self, peer: Option<IpAddr>, head: &Head<'_>) -> (Transport, &'static str) {
         let mark = head.extensions.get::<Mark>().map(|mark| mark.0);
-        let is_tls = self.tls_markers.iter().any(|is_there| is_there(&head.extensions));
+        let is_tls = self.tls_markers.iter().any(|is_there| is_there(head.extensions));
         let reason = match (mark, is_tls) {
             (Some(Transport::Secure), _) | (None, true) => return (Transport::Secure, "transport_secure"),
             (Some(_), true) => "transport_contradicted",
             _ if self.proxies.needs_peer() && peer.is_none() => "peer_unknown",
-            _ if speaks_of_proxy(&head.headers) => "proxy_untrusted",
+            _ if speaks_of_proxy(head.headers) => "proxy_untrusted",
             (Some(Transport::Plain), false) => return (Transport::Plain, "transport_plain"),
             _ => "transport_untold",
         };
         (Transport::Unknown, reason)
+    }
+}
+
+/// What there is to see of a request. It need not be taken apart for that.
+pub(crate) struct Head<'a> {
+    pub(super) uri: &'a Uri,
+    pub(super) headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+}
+
+impl<'a> Head<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
+        Self { uri: request.uri(), headers: request.headers(), extensions: request.extensions() }
     }
 }
 
@@ -83,7 +95,7 @@ fn speaks_of_proxy(headers: &HeaderMap) -> bool {
 
 /// Returns where it stands whom a request is for, by its own word: in the authority of its target (RFC 9112, section 3.2.2;
 /// RFC 9113, section 8.3.1) or in `Host`, and if there are both they have to be the same.
-pub(super) fn authority(head: &Parts) -> Authority {
+pub(super) fn authority(head: &Head<'_>) -> Authority {
     let mut hosts = head.headers.get_all(HOST).iter();
     let (host, more) = (hosts.next(), hosts.next());
     match (head.uri.authority(), host) {

@@ -8,6 +8,7 @@ mod challenges;
 mod credentials;
 mod events;
 mod grpc;
+mod https;
 mod imported;
 mod keys;
 mod log;

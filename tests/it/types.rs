@@ -1,9 +1,10 @@
 //! What the types promise without running.
 
 use tower_keep::{
-    AdminError, Anonymous, Answer, ApiKey, ApiKeyLayer, Auth, AuthLayer, Cause, Challenge, ConfigError, FormatError,
-    IssueError, IssuedKey, KeyAdmin, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore,
-    Lookup, MemoryStore, Need, NewKey, Page, Principal, Problem, Rejection, RequireScopes, Scopes, Secret, StoreError,
+    AdminError, Anonymous, Answer, ApiKey, ApiKeyLayer, Auth, AuthLayer, Cause, Challenge, ConfigError, Exposed,
+    FormatError, Hsts, IssueError, IssuedKey, KeyAdmin, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord,
+    KeyRules, KeyStore, Lookup, MemoryStore, Need, NewKey, Origin, Page, Principal, Problem, Rejection, RequireHttps,
+    RequireScopes, Scopes, Secret, StoreError, Transport, TrustedProxies,
 };
 
 fn shared<T: Send + Sync + std::fmt::Debug + 'static>() {}
@@ -15,6 +16,9 @@ fn every_public_type_is_shared_between_threads_and_can_be_printed() {
     shared::<(IssueError, IssuedKey, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules)>();
     shared::<(Lookup, MemoryStore, Need, NewKey, Page, Principal, Problem, Rejection, RequireScopes, Scopes)>();
     shared::<(Secret, StoreError, Auth<(), ApiKey>, AuthLayer<tower_keep::auth::Or<ApiKey, ApiKey>>)>();
+    shared::<(Exposed, Hsts, Origin, RequireHttps, Transport, TrustedProxies)>();
+    shared::<(tower_keep::https::RequireHttpsService<()>, tower_keep::origin::Marked<()>)>();
+    cloned::<(Origin, RequireHttps, TrustedProxies, tower_keep::https::RequireHttpsService<()>)>();
     cloned::<(Principal, Anonymous, Rejection, ApiKeyLayer, Auth<(), ApiKey>, MemoryStore, RequireScopes)>();
 }
 
@@ -50,6 +54,14 @@ fn every_error_says_what_is_wrong_in_one_line() {
         ConfigError::PepperIdRepeated { given: given() },
         ConfigError::PepperTooShort { bytes: 3 },
         ConfigError::DigestTag { length: 3 },
+        ConfigError::ProxyNetwork { given: given() },
+        ConfigError::ProxyNetworkOpen { given: given() },
+        ConfigError::ProxyHops { given: 9 },
+        ConfigError::PeerMissing,
+        ConfigError::Host { given: given() },
+        ConfigError::HostsEmpty,
+        ConfigError::ExemptPath { given: given() },
+        ConfigError::HstsPreload,
     ];
     let issue = [
         IssueError::Config(ConfigError::ScopesEmpty),

@@ -2,6 +2,7 @@
 
 mod either;
 mod keys;
+mod plain;
 mod tokens;
 
 use std::process::ExitCode;
@@ -18,7 +19,8 @@ use super::common::{Options, Result, Table};
 const API_KEY: &str = "x-api-key";
 
 pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
-    let server = Server::start(options).await?;
+    let mut server = Server::start(options).await?;
+    let mut exposed = server.exposed.take().ok_or("somebody else listens")?;
     println!("checking {}\n", server.url);
     let mut check = Check::new(&server)?;
     check.trust().await?;
@@ -33,6 +35,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     check.replaced_keys().await?;
     check.either().await;
     check.caches().await;
+    check.over_plain_http(&mut exposed).await?;
     let verdict = check.table.finish();
     server.https.stop().await?;
     // Nobody has a use for the certificate any more.
