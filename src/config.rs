@@ -155,6 +155,23 @@ pub enum ConfigError {
     },
     /// HSTS preload needs a year at least, and all hosts below this one.
     HstsPreload,
+    /// No HTTP client was named, and there is no default one without the feature `reqwest`.
+    HttpClientMissing,
+    /// The HTTP client could not be made.
+    HttpClient {
+        /// Why not.
+        reason: String,
+    },
+    /// A text is not the URL of a server, or has a user, a fragment or a query in it that has no place there.
+    EndpointUrl {
+        /// What was given instead, without the user.
+        given: String,
+    },
+    /// A server is not asked over `https`.
+    EndpointNotHttps {
+        /// What was given instead.
+        given: String,
+    },
     /// A digest tag is neither `sha256` nor `hmac-sha256/<pepper id>`.
     DigestTag {
         /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
@@ -219,6 +236,12 @@ impl fmt::Display for ConfigError {
             Self::Host { given } => write!(f, "{given:?} is not a host such as \"api.example.com\""),
             Self::HostsEmpty => f.write_str("the list of hosts is empty"),
             Self::ExemptPath { given } => write!(f, "{given:?} is not a path such as \"/healthz\""),
+            Self::HttpClientMissing => {
+                f.write_str("no HTTP client was named, and there is no default one without the feature `reqwest`")
+            }
+            Self::HttpClient { reason } => write!(f, "the HTTP client could not be made: {reason}"),
+            Self::EndpointUrl { given } => write!(f, "{given:?} is not a URL such as \"https://login.example.com\""),
+            Self::EndpointNotHttps { given } => write!(f, "{given:?} is not an https URL"),
             Self::HstsPreload => f.write_str("HSTS preload needs a year at least, and includeSubDomains"),
             Self::DigestTag { length } => {
                 write!(f, "a text of {length} bytes is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")

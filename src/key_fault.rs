@@ -47,6 +47,10 @@ pub enum KeyFault {
     },
     /// The secret stands in documentation or repeats itself, so everybody can guess it, or it is a public key in PEM.
     SecretWeak,
+    /// It is a secret, and came from where everybody can read it.
+    SecretPublished,
+    /// There are 100 keys before it.
+    TooMany,
     /// Another key has the same `kid` and the same algorithm, or is broken, so it is not clear which one is meant.
     KidRepeated,
     /// The text is no PEM, or does not have exactly one section `PUBLIC KEY` or `RSA PUBLIC KEY`.
@@ -76,6 +80,8 @@ impl fmt::Display for KeyFault {
                 write!(f, "a secret of {bytes} bytes is too short, {needed} are needed")
             }
             Self::SecretWeak => f.write_str("the secret can be guessed"),
+            Self::SecretPublished => f.write_str("it is a secret that everybody can read"),
+            Self::TooMany => f.write_str("there are 100 keys before it"),
             Self::KidRepeated => f.write_str("another key has the same kid"),
             Self::Pem => f.write_str("the text is no PEM with one section \"PUBLIC KEY\""),
             Self::Der => f.write_str("the bytes are no public key of the algorithm"),
@@ -96,6 +102,8 @@ impl KeyFault {
                 | Self::AlgorithmMissing
                 | Self::AlgorithmNotAllowed
                 | Self::CurveUnknown
+                | Self::SecretPublished
+                | Self::TooMany
                 // Said of a good key already.
                 | Self::KidRepeated
         )

@@ -12,6 +12,8 @@ pub mod challenge;
 pub mod clock;
 pub mod config;
 pub mod events;
+#[cfg(feature = "jwks")]
+pub mod fetch;
 pub mod https;
 mod key_fault;
 pub mod origin;
@@ -35,9 +37,13 @@ pub use bearer::{
     Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Jwt, JwtBuilder, KeySet, MemoryDenyList,
     PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
 };
+#[cfg(feature = "jwks")]
+pub use bearer::{Issuer, KeysStatus, RemoteKeys};
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, ConfigErrors};
+#[cfg(feature = "jwks")]
+pub use fetch::{HttpClient, Outage};
 pub use https::{Exposed, Exposure, Hsts, RequireHttps};
 pub use key_fault::{KeyFault, SkippedKey};
 pub use origin::{Origin, Transport, TrustedProxies, mark_plain, mark_secure};

@@ -15,6 +15,8 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts};
+#[cfg(feature = "jwks")]
+pub use jwks::{Issuer, KeysStatus, RemoteKeys};
 pub use jwks::{KeySet, VerificationKey};
 pub use jwt::{Algorithm, Jwt, JwtBuilder};
 pub use verifier::{PresentedToken, TokenForm, TokenVerifier};

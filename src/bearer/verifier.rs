@@ -67,7 +67,8 @@ pub enum TokenForm {
     Any,
 }
 
-/// A token as it came with a request. It is never printed.
+/// A token as it came with a request. It is never printed. Cloning shares it.
+#[derive(Clone)]
 pub struct PresentedToken {
     // The bytes that the server received, which are shared with it; the token starts behind the authentication scheme.
     value: HeaderValue,

@@ -11,6 +11,7 @@ mod grpc;
 mod https;
 mod imported;
 mod keys;
+mod live;
 mod log;
 mod optional;
 mod pipeline;

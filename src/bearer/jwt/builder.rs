@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::algorithm::Algorithm;
 use super::claims::Expected;
+use super::live::{Live, Opening};
 use super::token::{Conditions, Predicate};
 use super::{Core, Jwt, Keys, Typ, media_type};
 use crate::bearer::denial::{DenyList, DenyLists};
@@ -43,9 +44,17 @@ const REQUIRED_MAX: usize = 32;
 /// | [`token_limit`](Self::token_limit) | 8 KiB |
 /// | [`remember`](Self::remember) | 10,000 verified tokens |
 pub struct JwtBuilder<T = ()> {
-    keys: KeySet,
+    keys: Source,
     settings: Settings,
     predicates: Vec<Predicate<T>>,
+}
+
+/// Where the keys come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Set(KeySet),
+    #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "nothing is fetched"))]
+    Live(Box<Opening>),
 }
 
 /// The settings that do not depend on the type of the claims.
@@ -66,7 +75,7 @@ struct Settings {
 }
 
 impl JwtBuilder {
-    pub(super) fn new(keys: KeySet) -> Self {
+    pub(super) fn new(keys: Source) -> Self {
         let settings = Settings {
             issuer: None,
             any_issuer: false,
@@ -300,18 +309,22 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         let mut errors = settings.errors();
         let Settings { expected, leeway, max_age, typ, mut deny_lists, clock, token_limit, algorithms, .. } = settings;
         let no_algorithms = algorithms.as_ref().is_some_and(Vec::is_empty);
-        let keys = match Keys::new(keys, algorithms) {
+        let keys = match keys {
+            Source::Set(set) => Keys::new(set, algorithms).map(|keys| (Arc::new(keys), None)).map_err(|it| vec![it]),
+            Source::Live(opening) => Live::open(*opening, algorithms).map(|(keys, live)| (keys, Some(live))),
+        };
+        let keys = match keys {
             Ok(keys) => Some(keys),
             // An empty list leaves no key, which is said already.
             Err(_) if no_algorithms => None,
-            Err(error) => {
-                errors.push(error);
+            Err(faults) => {
+                errors.extend(faults);
                 None
             }
         };
         ConfigErrors::check(errors)?;
         // There is an error whenever there are no keys.
-        let keys = keys.ok_or(ConfigError::AlgorithmsMissing)?;
+        let (keys, live) = keys.ok_or(ConfigError::AlgorithmsMissing)?;
         let remembered = settings.remembered.min(REMEMBERED_MAX);
         let verified = (remembered > 0).then(|| VerifiedTokens::new(remembered, settings.digests));
         let deny_list = match deny_lists.len() {
@@ -329,7 +342,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
             verified,
             clock,
         };
-        Ok(Jwt { core: Arc::new(core), keys: Arc::new(keys) })
+        Ok(Jwt { core: Arc::new(core), keys, live })
     }
 }
 

@@ -23,6 +23,7 @@ const MEMBERS_MAX: usize = 32;
 pub(crate) const SEGMENTS: &str = "token_segments";
 pub(crate) const ENCODING: &str = "token_encoding";
 pub(crate) const SIGNATURE: &str = "token_signature";
+pub(crate) const KID_UNKNOWN: &str = "token_kid_unknown";
 
 /// The segments of a token.
 pub(crate) struct Parts<'a> {
@@ -51,7 +52,7 @@ impl<'a> Parts<'a> {
         let mut candidates = keys.candidates(header.kid(), header.algorithm).peekable();
         if candidates.peek().is_none() {
             let known = keys.knows(header.kid());
-            return Err(Rejection::invalid(if known { "token_alg_mismatch" } else { "token_kid_unknown" }));
+            return Err(Rejection::invalid(if known { "token_alg_mismatch" } else { KID_UNKNOWN }));
         }
         self.verify_with(candidates)
     }

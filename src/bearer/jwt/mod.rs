@@ -59,6 +59,11 @@ mod der;
 mod edwards;
 pub(crate) mod jws;
 mod known;
+#[cfg(feature = "jwks")]
+mod live;
+#[cfg(not(feature = "jwks"))]
+#[path = "still.rs"]
+mod live;
 pub(crate) mod pem;
 pub(crate) mod signature;
 mod token;
@@ -80,7 +85,9 @@ use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
 use crate::token::is_token68;
 use crate::{Answer, Clock, ConfigError, Principal, Rejection};
+use builder::Source;
 use claims::{Expected, Registered};
+use live::Live;
 use token::{Conditions, Token};
 
 /// A verifier of JWTs. Cloning shares it.
@@ -90,12 +97,14 @@ use token::{Conditions, Token};
 pub struct Jwt {
     core: Arc<dyn Verify>,
     keys: Arc<Keys>,
+    /// What keeps the keys up to date, if they come from elsewhere.
+    live: Option<Arc<Live>>,
 }
 
 impl Jwt {
     /// Starts a verifier with keys that are at hand. Issuer and audience have to be named before it can be built.
     pub fn with_keys(keys: impl Into<KeySet>) -> JwtBuilder {
-        JwtBuilder::new(keys.into())
+        JwtBuilder::new(Source::Set(keys.into()))
     }
 
     /// Takes other keys from now on, under the same settings. Tokens that were verified with the keys before are verified
@@ -109,15 +118,18 @@ impl Jwt {
         self.keys.replace(keys.into())
     }
 
-    /// Returns the keys.
+    /// Returns the keys; none if they are fetched and were not yet.
     pub fn keys(&self) -> Arc<KeySet> {
-        Arc::clone(&self.keys.current().set)
+        self.keys.current().map(|current| Arc::clone(&current.set)).unwrap_or_default()
     }
 }
 
 impl TokenVerifier for Jwt {
     fn verify(&self, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {
-        self.core.verify(token.as_bytes(), &self.keys)
+        match &self.live {
+            None => self.core.verify(token.as_bytes(), &self.keys),
+            Some(live) => live.verify(self, token),
+        }
     }
 
     fn form(&self) -> TokenForm {
@@ -132,8 +144,8 @@ impl fmt::Debug for Jwt {
 }
 
 /// The keys, which may be replaced while tokens are verified.
-struct Keys {
-    current: RwLock<Arc<Current>>,
+pub(crate) struct Keys {
+    current: RwLock<Option<Arc<Current>>>,
     /// The epoch of the current keys, for those who need nothing else of them.
     epoch: AtomicU64,
     /// The algorithms that keys are held to, if they are.
@@ -141,7 +153,7 @@ struct Keys {
 }
 
 /// The keys of an epoch, and the headers that were seen with good signatures.
-struct Current {
+pub(crate) struct Current {
     set: Arc<KeySet>,
     epoch: u64,
     headers: KnownHeaders,
@@ -149,16 +161,22 @@ struct Current {
 
 impl Keys {
     fn new(set: KeySet, algorithms: Option<Vec<Algorithm>>) -> Result<Self, ConfigError> {
-        let current = Current::new(held_to(set, algorithms.as_deref())?, 0);
-        Ok(Self { current: RwLock::new(Arc::new(current)), epoch: AtomicU64::new(0), algorithms })
+        let keys = Self::none_yet(algorithms);
+        keys.replace(set)?;
+        Ok(keys)
     }
 
-    fn replace(&self, set: KeySet) -> Result<(), ConfigError> {
+    /// Starts without keys, which come later.
+    pub(crate) fn none_yet(algorithms: Option<Vec<Algorithm>>) -> Self {
+        Self { current: RwLock::new(None), epoch: AtomicU64::new(0), algorithms }
+    }
+
+    pub(crate) fn replace(&self, set: KeySet) -> Result<(), ConfigError> {
         let set = held_to(set, self.algorithms.as_deref())?;
         // Readers hold the lock for as long as it takes to count a reference, so that nobody waits to speak of.
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let epoch = current.epoch + 1;
-        let before = std::mem::replace(&mut *current, Arc::new(Current::new(set, epoch)));
+        let epoch = current.as_ref().map_or(0, |current| current.epoch + 1);
+        let before = current.replace(Arc::new(Current::new(set, epoch)));
         // Before the lock is given back, so that of two changes the later one counts.
         self.epoch.store(epoch, Ordering::Release);
         drop(current);
@@ -166,8 +184,8 @@ impl Keys {
         Ok(())
     }
 
-    fn current(&self) -> Arc<Current> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    fn current(&self) -> Option<Arc<Current>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -213,6 +231,10 @@ impl KnownHeaders {
 /// A verifier whose type of claims is not told.
 trait Verify: Send + Sync {
     fn verify(&self, token: &[u8], keys: &Keys) -> Answer<Result<Principal, Rejection>>;
+
+    /// Looks at what can be known of a token without keys, so that nobody waits for the sake of what is none.
+    #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "keys at hand are always there"))]
+    fn inspect(&self, token: &[u8]) -> Result<(), Rejection>;
 }
 
 /// The settings of a verifier.
@@ -254,10 +276,28 @@ fn media_type(typ: &str) -> &str {
     }
 }
 
+const TOO_LONG: &str = "token_too_long";
+
+/// RFC 6750, section 3.1: what has characters that no token has is a malformed request.
+fn unreadable(rejection: Rejection, token: &[u8]) -> Rejection {
+    match matches!(rejection.reason(), jws::SEGMENTS | jws::ENCODING | jws::SIGNATURE) && !is_token68(token) {
+        true => Rejection::malformed("authorization_malformed"),
+        false => rejection,
+    }
+}
+
 impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
+    fn inspect(&self, token: &[u8]) -> Result<(), Rejection> {
+        if token.len() > self.token_limit {
+            return Err(Rejection::invalid(TOO_LONG));
+        }
+        let header = jws::Parts::split(token).map_err(|rejection| unreadable(rejection, token))?.header;
+        self.header(header, &mut Vec::new()).map(drop).map_err(|rejection| unreadable(rejection, token))
+    }
+
     fn verify(&self, token: &[u8], keys: &Keys) -> Answer<Result<Principal, Rejection>> {
         if token.len() > self.token_limit {
-            return Answer::Now(Err(Rejection::invalid("token_too_long")));
+            return Answer::Now(Err(Rejection::invalid(TOO_LONG)));
         }
         let Self { conditions, verified, clock, .. } = self;
         let epoch = keys.epoch.load(Ordering::Acquire);
@@ -266,14 +306,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
         }
         let (read, epoch) = match self.read(token, keys) {
             Ok(read) => read,
-            // RFC 6750, section 3.1: what has characters that no token has is a malformed request.
-            Err(rejection)
-                if matches!(rejection.reason(), jws::SEGMENTS | jws::ENCODING | jws::SIGNATURE)
-                    && !is_token68(token) =>
-            {
-                return Answer::Now(Err(Rejection::malformed("authorization_malformed")));
-            }
-            Err(rejection) => return Answer::Now(Err(rejection)),
+            Err(rejection) => return Answer::Now(Err(unreadable(rejection, token))),
         };
         match conditions.judge(&read, clock.now()) {
             Answer::Now(verdict) => {
@@ -297,16 +330,14 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
     /// Reads a token: its form, its signature, then what it says.
     fn read(&self, token: &[u8], keys: &Keys) -> Result<(Arc<Token<T>>, u64), Rejection> {
         let parts = jws::Parts::split(token)?;
-        let current = keys.current();
+        // None are there only until they are fetched, which is waited for further out.
+        let current = keys.current().ok_or(Rejection::invalid(jws::KID_UNKNOWN))?;
         // One buffer for all that is decoded.
         let mut buffer = Vec::with_capacity(token.len() - token.len() / 4);
         let key = match current.headers.find(parts.header) {
             Some(key) => parts.verify_with([key].into_iter())?,
             None => {
-                let header = jws::Header::decode(parts.header, &mut buffer)?;
-                if !self.typ.accepts(header.typ()) {
-                    return Err(Rejection::invalid("token_typ"));
-                }
+                let header = self.header(parts.header, &mut buffer)?;
                 let key = parts.verify(&current.set, &header)?;
                 // Where several keys come into question, the next token of the same header may be signed with another.
                 if current.set.candidates(header.kid(), header.algorithm).nth(1).is_none() {
@@ -320,6 +351,15 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         let exp = self.check(&claims)?;
         let kid = key.shared_kid();
         Ok((Arc::new(Token::new(claims, exp, self.issuer.clone(), kid, details)), current.epoch))
+    }
+
+    /// Reads the header.
+    fn header<'a>(&self, segment: &[u8], buffer: &'a mut Vec<u8>) -> Result<jws::Header<'a>, Rejection> {
+        let header = jws::Header::decode(segment, buffer)?;
+        match self.typ.accepts(header.typ()) {
+            true => Ok(header),
+            false => Err(Rejection::invalid("token_typ")),
+        }
     }
 
     /// Checks what does not change with time, and returns when the token ends.

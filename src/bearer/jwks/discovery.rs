@@ -1,0 +1,215 @@
+//! Finding out where an issuer publishes its keys (RFC 8414; OpenID Connect Discovery 1.0).
+
+use std::sync::{Mutex, PoisonError};
+
+use http::{StatusCode, Uri};
+use serde::Deserialize;
+
+use super::remote::{Access, Fetcher};
+use super::{RemoteKeys, object};
+use crate::ConfigError;
+use crate::fetch::{Endpoint, FetchError, HttpClient};
+
+/// An issuer, from whose metadata it is found out where its keys are.
+///
+/// ```
+/// use tower_keep::{Issuer, Jwt};
+///
+/// # fn tokens() -> Result<Jwt, Box<dyn std::error::Error>> {
+/// let tokens = Jwt::discover("https://login.example.com").audience("https://api.example.com").build()?;
+/// let of_a_tenant = Issuer::discover("https://login.example.com/tenants/7").same_origin();
+/// let tokens = Jwt::discover(of_a_tenant).audience("https://api.example.com").build()?;
+/// # Ok(tokens)
+/// # }
+/// ```
+///
+/// Of an issuer `https://host/path`, the metadata is looked for at `/.well-known/oauth-authorization-server/path` (RFC 8414,
+/// section 3.1), `/.well-known/openid-configuration/path`, and `/path/.well-known/openid-configuration` (OpenID Connect
+/// Discovery, section 4), in this order. The `issuer` in it has to be the same, letter by letter (RFC 8414, section 3.3).
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    url: String,
+    same_origin: bool,
+    pub(super) access: Access,
+}
+
+impl Issuer {
+    /// Names an issuer: the exact value of `iss`, an `https` URL.
+    pub fn discover(url: impl Into<String>) -> Self {
+        Self { url: url.into(), same_origin: false, access: Access::default() }
+    }
+
+    /// Asks by another client than the default one of the feature `reqwest`.
+    #[must_use]
+    pub fn client(mut self, client: HttpClient) -> Self {
+        self.access.client = Some(client);
+        self
+    }
+
+    /// Takes keys from the host of the issuer alone, whatever its metadata says.
+    #[must_use]
+    pub fn same_origin(mut self) -> Self {
+        self.same_origin = true;
+        self
+    }
+
+    /// Allows `http` to this very machine, for tests and sidecars.
+    #[must_use]
+    pub fn insecure_allow_loopback(mut self) -> Self {
+        self.access.allow_loopback = true;
+        self
+    }
+
+    /// Returns the keys of the issuer, for settings of their own.
+    pub fn keys(self) -> RemoteKeys {
+        RemoteKeys::of_issuer(self)
+    }
+
+    pub(in crate::bearer) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn open(self, allow_loopback: bool) -> Result<Discovery, ConfigError> {
+        let Self { url, same_origin, .. } = self;
+        let endpoint = Endpoint::new(&url, allow_loopback)?;
+        if url.contains('?') {
+            // RFC 8414, section 2: no query, no fragment.
+            return Err(ConfigError::EndpointUrl { given: url });
+        }
+        let places = places(endpoint.uri());
+        let places: Vec<_> =
+            places.iter().map(|place| Endpoint::new(place, allow_loopback)).collect::<Result<_, _>>()?;
+        Ok(Discovery { issuer: url, endpoint, places, same_origin, allow_loopback, known: Mutex::default() })
+    }
+}
+
+impl From<&str> for Issuer {
+    fn from(url: &str) -> Self {
+        Self::discover(url)
+    }
+}
+
+impl From<String> for Issuer {
+    fn from(url: String) -> Self {
+        Self::discover(url)
+    }
+}
+
+/// Returns where the metadata of an issuer may be.
+fn places(issuer: &Uri) -> Vec<String> {
+    const OAUTH: &str = "/.well-known/oauth-authorization-server";
+    const OPENID: &str = "/.well-known/openid-configuration";
+    let base = format!(
+        "{}://{}",
+        issuer.scheme_str().unwrap_or_default(),
+        issuer.authority().map_or("", http::uri::Authority::as_str)
+    );
+    // RFC 8414, section 3.1: a slash at the end is taken away first.
+    match issuer.path().trim_end_matches('/') {
+        "" => vec![format!("{base}{OAUTH}"), format!("{base}{OPENID}")],
+        path => vec![format!("{base}{OAUTH}{path}"), format!("{base}{OPENID}{path}"), format!("{base}{path}{OPENID}")],
+    }
+}
+
+/// Finds out where the keys are, and remembers it until it turns out to be wrong.
+pub(super) struct Discovery {
+    issuer: String,
+    endpoint: Endpoint,
+    places: Vec<Endpoint>,
+    same_origin: bool,
+    allow_loopback: bool,
+    known: Mutex<Option<Endpoint>>,
+}
+
+impl Discovery {
+    pub(super) async fn keys_at(&self, fetcher: &Fetcher) -> Result<Endpoint, FetchError> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let mut failure = FetchError::Status(StatusCode::NOT_FOUND);
+        for place in &self.places {
+            match self.ask(fetcher, place).await {
+                Ok(found) => {
+                    *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+                    return Ok(found);
+                }
+                // One that is not there says less than one that fails in another way.
+                Err(FetchError::Status(StatusCode::NOT_FOUND)) => {}
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Forgets where the keys are.
+    pub(super) fn forget(&self) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn ask(&self, fetcher: &Fetcher, place: &Endpoint) -> Result<Endpoint, FetchError> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            issuer: String,
+            jwks_uri: String,
+        }
+        let response = fetcher.get(place, None).await?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
+        let metadata: Metadata = object(response.body()).map_err(FetchError::document)?;
+        if metadata.issuer != self.issuer {
+            let text = format!("the metadata is that of {:?}, not of {:?}", metadata.issuer, self.issuer);
+            return Err(FetchError::document(text));
+        }
+        let keys = Endpoint::new(&metadata.jwks_uri, self.allow_loopback).map_err(FetchError::document)?;
+        if self.same_origin && !self.endpoint.is_origin_of(&keys) {
+            return Err(FetchError::document(format!("the keys are elsewhere, at {:?}", metadata.jwks_uri)));
+        }
+        Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_looked_for_where_the_standards_put_it() {
+        let cases: [(&str, &[&str]); 4] = [
+            (
+                "https://login.example.com",
+                &[
+                    "https://login.example.com/.well-known/oauth-authorization-server",
+                    "https://login.example.com/.well-known/openid-configuration",
+                ],
+            ),
+            (
+                "https://tenant.eu.auth0.com/",
+                &[
+                    "https://tenant.eu.auth0.com/.well-known/oauth-authorization-server",
+                    "https://tenant.eu.auth0.com/.well-known/openid-configuration",
+                ],
+            ),
+            (
+                "https://id.example.com:8443/realms/one",
+                &[
+                    "https://id.example.com:8443/.well-known/oauth-authorization-server/realms/one",
+                    "https://id.example.com:8443/.well-known/openid-configuration/realms/one",
+                    "https://id.example.com:8443/realms/one/.well-known/openid-configuration",
+                ],
+            ),
+            (
+                "https://id.example.com/one/",
+                &[
+                    "https://id.example.com/.well-known/oauth-authorization-server/one",
+                    "https://id.example.com/.well-known/openid-configuration/one",
+                    "https://id.example.com/one/.well-known/openid-configuration",
+                ],
+            ),
+        ];
+        for (issuer, expected) in cases {
+            assert_eq!(places(&issuer.parse().unwrap()), expected, "{issuer}");
+        }
+    }
+}
