@@ -144,6 +144,10 @@ impl RemoteKeys {
         let mut errors = Vec::new();
         let mut keep = |error| errors.push(error);
         let client = access.client.map_or_else(default_client, Ok).map_err(&mut keep).ok();
+        let name = match &place {
+            Place::Url(url) => url.clone(),
+            Place::Issuer(issuer) => issuer.url().to_owned(),
+        };
         let place = match place {
             Place::Url(url) => Endpoint::new(&url, access.allow_loopback).map(Source::Url),
             Place::Issuer(issuer) => issuer.open(access.allow_loopback).map(Source::Discovery),
@@ -151,8 +155,8 @@ impl RemoteKeys {
         let place = place.map_err(&mut keep).ok();
         let set = seed.as_ref().map(|seed| KeySet::published(seed)).transpose().map_err(&mut keep).ok().flatten();
         let (Some(client), Some(place), true) = (client, place, errors.is_empty()) else { return Err(errors) };
-        let last = seed.map(|document| Last { document, etag: None });
-        let fetcher = Fetcher { client, place, bearer_file: access.bearer_file, last: Mutex::new(last) };
+        let last = Mutex::new(seed.map(|document| Last { document, etag: None }));
+        let fetcher = Fetcher { name, client, place, bearer_file: access.bearer_file, last };
         Ok((Arc::new(fetcher), timing, set))
     }
 }
@@ -179,6 +183,7 @@ pub struct KeysStatus {
 
 /// Fetches the keys.
 pub(in crate::bearer) struct Fetcher {
+    name: String,
     client: HttpClient,
     place: Source,
     bearer_file: Option<PathBuf>,
@@ -256,6 +261,11 @@ impl Fetcher {
             headers.insert(AUTHORIZATION, bearer(file)?);
         }
         self.client.fetch(request).await
+    }
+
+    /// Returns the URL of the issuer or of its keys.
+    pub(in crate::bearer) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns the last document that was of use.

@@ -6,8 +6,9 @@ use super::builder::Source;
 use super::{Jwt, JwtBuilder, Keys, jws};
 use crate::bearer::jwks::remote::Fetcher;
 use crate::bearer::{Algorithm, Issuer, KeysStatus, PresentedToken, RemoteKeys, TokenVerifier};
-use crate::fetch::{Demand, Schedule};
-use crate::{Answer, ConfigError, Outage, Principal, Rejection};
+use crate::events::KeysFetched;
+use crate::fetch::{Demand, FetchError, Fetched, Schedule};
+use crate::{Answer, ConfigError, Outage, Principal, Rejection, events};
 
 /// What the log is told where there are no keys to verify with.
 const UNAVAILABLE: &str = "keys_unavailable";
@@ -89,6 +90,24 @@ impl Jwt {
     }
 }
 
+/// Fetches the keys, and tells the log.
+async fn fetch(fetcher: &Fetcher, keys: &Keys) -> Result<Fetched, FetchError> {
+    let mut changed = false;
+    let fetched = fetcher
+        .fetch(|set| {
+            changed = true;
+            keys.replace(set)
+        })
+        .await;
+    let set = keys.current().map(|current| Arc::clone(&current.set)).unwrap_or_default();
+    let (from, keys) = (fetcher.name(), set.len());
+    match &fetched {
+        Ok(_) => events::keys_fetched(&KeysFetched { from, keys, skipped: set.skipped().len(), changed }),
+        Err(error) => events::keys_not_fetched(from, keys, error),
+    }
+    fetched
+}
+
 /// What a verifier is opened with.
 pub(super) type Opening = RemoteKeys;
 
@@ -109,7 +128,7 @@ impl Live {
             let (keys, fetcher) = (Arc::clone(&keys), Arc::clone(&fetcher));
             Schedule::new(timing, move || {
                 let (keys, fetcher) = (Arc::clone(&keys), Arc::clone(&fetcher));
-                Box::pin(async move { fetcher.fetch(|set| keys.replace(set)).await })
+                Box::pin(async move { fetch(&fetcher, &keys).await })
             })
         };
         if let Some(seed) = seed {

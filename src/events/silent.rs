@@ -1,0 +1,31 @@
+//! Stands in for the log where nobody keeps one.
+
+use std::error::Error;
+
+use super::{KeysFetched, RefusalLog};
+use crate::{Cause, Exposed, Principal, Rejection};
+
+pub(crate) fn peer_unknown() {}
+
+pub(super) fn admitted(_: &Principal) {}
+
+pub(super) fn anonymous(_: bool) {}
+
+// The count is kept all the same: a feature changes what is told, not what is done.
+pub(super) fn refused(log: &RefusalLog, rejection: &Rejection, _: bool) {
+    log.admit(rejection.cause());
+}
+
+pub(super) fn exposed(log: &RefusalLog, _: &Principal, _: Exposed, _: Option<&(dyn Error + Send + Sync + 'static)>) {
+    log.admit(Cause::Insecure);
+}
+
+pub(super) fn exposure_unknown(log: &RefusalLog, rejection: &Rejection) {
+    log.admit(rejection.cause());
+}
+
+#[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "nothing is fetched"))]
+pub(super) fn keys_fetched(_: &KeysFetched<'_>) {}
+
+#[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "nothing is fetched"))]
+pub(super) fn keys_not_fetched(_: &str, _: usize, _: &(dyn Error + 'static)) {}
