@@ -1,8 +1,26 @@
 //! Counters for `metrics`.
 
-use metrics::counter;
+use std::sync::OnceLock;
 
-use crate::Rejection;
+use metrics::{Key, Label, Level, Metadata, counter, with_recorder};
+
+use crate::{Cause, Rejection};
+
+const REFUSED: &str = "tower_keep_refused_total";
+static METADATA: Metadata<'static> = Metadata::new("tower_keep", Level::INFO, Some(module_path!()));
+
+/// More reasons than there are.
+const REASONS: usize = 256;
+
+/// A counter of refusals, made when there is the first of its kind: floods of them allocate nothing.
+struct Refused {
+    cause: Cause,
+    reason: &'static str,
+    report_only: bool,
+    key: Key,
+}
+
+static KNOWN: [OnceLock<Refused>; REASONS] = [const { OnceLock::new() }; REASONS];
 
 pub(super) fn count_admitted() {
     counter!("tower_keep_admitted_total").increment(1);
@@ -13,13 +31,24 @@ pub(super) fn count_anonymous() {
 }
 
 pub(super) fn count_refused(rejection: &Rejection, report_only: bool) {
-    counter!(
-        "tower_keep_refused_total",
-        "cause" => rejection.cause().name(),
-        "reason" => rejection.reason(),
-        "report_only" => if report_only { "true" } else { "false" }
-    )
-    .increment(1);
+    let (cause, reason) = (rejection.cause(), rejection.reason());
+    let count = |key: &Key| with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+    // Reasons differ in their length or their last letters mostly; what does not stands in one of the next places.
+    let start = reason.bytes().rev().take(4).fold(reason.len(), |sum, byte| sum * 31 + usize::from(byte));
+    for place in (0..REASONS).map(|step| (start + step) % REASONS) {
+        let known =
+            KNOWN[place].get_or_init(|| Refused { cause, reason, report_only, key: key(cause, reason, report_only) });
+        if known.report_only == report_only && known.cause == cause && known.reason == reason {
+            return count(&known.key);
+        }
+    }
+    count(&key(cause, reason, report_only));
+}
+
+fn key(cause: Cause, reason: &'static str, report_only: bool) -> Key {
+    let labels =
+        [("cause", cause.name()), ("reason", reason), ("report_only", if report_only { "true" } else { "false" })];
+    Key::from_parts(REFUSED, labels.map(|(name, value)| Label::from_static_parts(name, value)).to_vec())
 }
 
 pub(super) fn count_exposed(action: &'static str) {
