@@ -120,11 +120,17 @@ fn a_refusal_allocates_its_response_and_little_more() {
 }
 
 /// Makes a request that came over TLS, by the marker of its server, or by the word of a proxy.
-fn over_https(behind: bool) -> Request<Body> {
+fn over_https(fields: &str) -> Request<Body> {
     const BY_PROXY: &[u8] = b"192.0.2.1api.example.comhttps";
+    const FORWARDED: &[u8] = b"for=192.0.2.1;host=api.example.com;proto=https";
     let mut request = request(Method::POST, None);
     request.extensions_mut().insert(Tls);
-    if behind {
+    if fields == "f" {
+        let bytes = bytes::Bytes::copy_from_slice(FORWARDED);
+        let value = http::HeaderValue::from_maybe_shared(bytes.slice(..)).expect("it is a field value");
+        request.headers_mut().insert("forwarded", value);
+    }
+    if fields == "x" {
         // As servers do: the values are parts of one buffer.
         let bytes = bytes::Bytes::copy_from_slice(BY_PROXY);
         let part = |from, to| http::HeaderValue::from_maybe_shared(bytes.slice(from..to)).expect("it is a field value");
@@ -145,8 +151,11 @@ fn a_secure_request_allocates_its_extension_and_the_field_of_its_answer() {
     let proxies = TrustedProxies::new(["10.0.0.0/8"]).expect("it is a network");
     let behind = RequireHttps::new().behind(proxies).peer(|_| Some(([10, 0, 0, 1], 80).into()));
 
-    for (name, layer, is_behind) in [("by its marker", direct, false), ("behind a proxy", behind, true)] {
-        let request = || over_https(is_behind);
+    let cases =
+        [("by its marker", &direct, ""), ("behind a proxy", &behind, "x"), ("behind one by RFC 7239", &behind, "f")];
+    for (name, layer, fields) in cases {
+        let layer = layer.clone();
+        let request = || over_https(fields);
         let extension = allocations(&mut Marking(Hello), request, StatusCode::OK);
         let bare = allocations(&mut Hello, request, StatusCode::OK);
         let with_field = allocations(&mut Telling, request, StatusCode::OK);

@@ -21,7 +21,7 @@ use super::layer::Gate;
 use super::trail::Trail;
 use super::{Admission, Problem, Responder, Scheme};
 use crate::answer::BoxFuture;
-use crate::{Answer, Rejection};
+use crate::{Answer, Cause, Origin, Rejection, Transport};
 
 /// A guarded service; [`AuthLayer`](crate::AuthLayer) makes it.
 pub struct Auth<S, C, R = Problem> {
@@ -102,9 +102,10 @@ impl<C: Scheme, R> Gate<C, R> {
         match (taken, leftover) {
             (Err(rejection), _) | (Ok(_), Err(rejection)) => Examined::Now(Err(rejection)),
             (Ok(None), Ok(())) => Examined::Now(self.without_credential(head)),
-            (Ok(Some(credential)), Ok(())) => match self.scheme.verify(credential) {
-                Answer::Now(verdict) => Examined::Now(verdict.map(Pass::Admitted)),
-                Answer::Later(verdict) => Examined::Later(verdict),
+            (Ok(Some(credential)), Ok(())) => match secure(head).map(|()| self.scheme.verify(credential)) {
+                Ok(Answer::Now(verdict)) => Examined::Now(verdict.map(Pass::Admitted)),
+                Ok(Answer::Later(verdict)) => Examined::Later(verdict),
+                Err(rejection) => Examined::Now(Err(rejection)),
             },
         }
     }
@@ -117,6 +118,17 @@ impl<C: Scheme, R> Gate<C, R> {
         } else {
             Err(Rejection::missing())
         }
+    }
+}
+
+/// Refuses a credential that came with a request of which a layer further out knows that it did not come over TLS, and let it
+/// through all the same: on a path that is exempt.
+fn secure(head: &Parts) -> Result<(), Rejection> {
+    match head.extensions.get::<Origin>() {
+        Some(origin) if origin.transport() != Transport::Secure => {
+            Err(Rejection::new(Cause::Insecure, origin.reason()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::net::IpAddr;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Span, debug, error, event, field, info, warn};
@@ -103,7 +104,25 @@ pub(super) fn exposed(
 pub(super) fn exposure_unknown(log: &RefusalLog, rejection: &Rejection) {
     let Some(suppressed) = log.admit(rejection.cause()) else { return };
     let error = field::display(Chain(rejection));
-    error!(target: "tower_keep", action = "unknown", suppressed, error, "exposed");
+    match level(rejection.cause()) {
+        Level::ERROR => error!(target: "tower_keep", action = "unknown", suppressed, error, "exposed"),
+        _ => warn!(target: "tower_keep", action = "unknown", suppressed, error, "exposed"),
+    }
+}
+
+pub(super) fn exposure_skipped(log: &RefusalLog) {
+    let Some(suppressed) = log.admit(Cause::Limited) else { return };
+    warn!(target: "tower_keep", action = "skipped", suppressed, "exposed");
+}
+
+pub(crate) fn proxy_untrusted(peer: Option<IpAddr>) {
+    warn!(
+        target: "tower_keep",
+        peer = peer.map(field::display),
+        help = "if this is the address of your proxy, say `.behind(TrustedProxies::new([\"<its network>\"])?)`; if it is that \
+                of a client, there is nothing to do",
+        "proxy_untrusted"
+    );
 }
 
 pub(crate) fn peer_unknown() {

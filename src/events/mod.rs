@@ -7,14 +7,16 @@
 //! | `admitted` | DEBUG | `scheme`, `subject`, `credential_id`, `superseded` |
 //! | `anonymous` | DEBUG | `preflight` |
 //! | `refused` | DEBUG for `missing`, INFO for other faults of the caller, ERROR for ours | `cause`, `reason`, `status`, `credential_id`, `report_only`, `suppressed`, `error` |
-//! | `exposed` | WARN, ERROR where somebody has to look | `scheme`, `subject`, `issuer`, `credential_id`, `action`, `suppressed`, `error` |
+//! | `exposed` | WARN, ERROR where somebody has to look | `scheme`, `subject`, `issuer`, `credential_id` where they are known; `action`, `suppressed`, `error` |
 //! | `peer_unknown` | WARN, once for a layer | `help` |
+//! | `proxy_untrusted` | WARN, once for a layer | `peer`, `help` |
 //! | `keys_fetched` | INFO if they are others than before, else DEBUG | `from`, `keys`, `skipped`, `changed` |
 //! | `keys_not_fetched` | WARN | `from`, `keys`, `error` |
 //!
 //! The target is `tower_keep` for all of them. What the reasons of tokens mean and what helps stands in
 //! `bearer::jwt`, those of requests over an insecure transport in [`origin`](crate::origin). `action` is what
-//! [`Exposed::name`](crate::Exposed::name) says, or `unknown` where it could not be found out what a credential is worth;
+//! [`Exposed::name`](crate::Exposed::name) says, `unknown` where it could not be found out what a credential is worth, or
+//! `skipped` where there were too many at once to look;
 //! `from` is the URL of an issuer or of its keys. An admitted request also records `auth.subject`, `auth.credential_id` and
 //! `auth.scheme` on the current span, where the span declares these fields.
 //!
@@ -57,7 +59,7 @@ use std::time::Instant;
 use crate::rejection::{Cause, Rejection};
 use crate::{Exposed, Principal};
 
-pub(crate) use log::peer_unknown;
+pub(crate) use log::{peer_unknown, proxy_untrusted};
 
 pub(crate) fn admitted(principal: &Principal) {
     log::admitted(principal);
@@ -87,6 +89,11 @@ pub(crate) fn exposed(
 pub(crate) fn exposure_unknown(refusals: &RefusalLog, rejection: &Rejection) {
     log::exposure_unknown(refusals, rejection);
     count::count_exposed("unknown");
+}
+
+pub(crate) fn exposure_skipped(refusals: &RefusalLog) {
+    log::exposure_skipped(refusals);
+    count::count_exposed("skipped");
 }
 
 /// A key set was fetched, or could not be.

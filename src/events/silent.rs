@@ -1,11 +1,18 @@
 //! Stands in for the log where nobody keeps one.
 
 use std::error::Error;
+use std::net::IpAddr;
 
 use super::{KeysFetched, RefusalLog};
 use crate::{Cause, Exposed, Principal, Rejection};
 
 pub(crate) fn peer_unknown() {}
+
+pub(crate) fn proxy_untrusted(_: Option<IpAddr>) {}
+
+pub(super) fn exposure_skipped(log: &RefusalLog) {
+    log.admit(Cause::Limited);
+}
 
 pub(super) fn admitted(_: &Principal) {}
 

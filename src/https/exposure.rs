@@ -19,35 +19,29 @@
 //! ```
 //!
 //! It takes a whole key or a token that is good: who knows no more than the id of a key revokes nothing. It is held to a
-//! number of credentials a minute (10 by default). More of them at once are not so many careless clients, but one mistake
-//! in front of the server, such as a proxy that says `http` of everything; so revoking stops then, until the process is
-//! started again, and each further credential is reported.
+//! number of credentials a minute (10 by default) for each layer that is watched. More of them at once are not so many
+//! careless clients, but one mistake in front of the server, such as a proxy that says `http` of everything; so revoking
+//! stops then, until the process is started again, and each further credential is reported.
+//!
+//! # What is not found out
+//!
+//! * A credential is told of once a minute, however often it comes.
+//! * 128 requests are looked at in one moment, each for 10 seconds at most. What comes beyond that in a flood, and what takes
+//!   longer, is an event with the action `skipped` or `unknown`, and nothing else.
+//! * Of two credentials in one request, or one that cannot be read, it is told that there was something (`unknown`), and not
+//!   whose it was. A key that will be good later counts; a token that will be is worth nothing yet.
+//! * A request on a path that is exempt is looked at like any other.
 
-use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use http::request::Parts;
-use tokio::runtime::Handle;
-
-use crate::events::{self, REFUSALS_PER_SECOND, RefusalLog};
-use crate::{Answer, Principal, Rejection, Scheme};
-
-/// How many credentials are looked at in one moment. Those of a flood beyond that are not.
-const AT_ONCE_MAX: usize = 128;
-/// How many credentials are revoked in a minute unless something else is said.
-pub(super) const REVOCATIONS_PER_MINUTE: u32 = 10;
-const MINUTE: Duration = Duration::from_secs(60);
+use crate::{Answer, Principal, Rejection};
 
 /// What a [`Scheme`] knows of a credential that came over plain HTTP.
 #[must_use = "what is exposed has to be told to somebody"]
-pub struct Exposure(Known);
+pub struct Exposure(pub(super) Known);
 
-enum Known {
+pub(super) enum Known {
     /// It is good for nothing.
     Worthless,
     /// Nobody knows.
@@ -56,7 +50,7 @@ enum Known {
     Good(Principal, Option<Revoke>),
 }
 
-type Revoke = Box<dyn FnOnce() -> Answer<Result<(), Box<dyn Error + Send + Sync>>> + Send>;
+pub(super) type Revoke = Box<dyn FnOnce() -> Answer<Result<(), Box<dyn Error + Send + Sync>>> + Send>;
 
 impl Exposure {
     /// The credential is good for nothing: unknown, forged, expired, revoked already.
@@ -122,160 +116,5 @@ impl Exposed {
             Self::RevocationFailed => "revocation_failed",
             Self::RevocationStopped => "revocation_stopped",
         }
-    }
-}
-
-/// A scheme as the watch sees it.
-pub(super) trait Watched: Send + Sync {
-    /// Takes the credential out of a request, and returns what finds out about it.
-    fn take(&self, head: &mut Parts) -> Option<FindOut>;
-}
-
-pub(super) type FindOut = Box<dyn FnOnce() -> Answer<Exposure> + Send>;
-
-/// A scheme that is watched.
-pub(super) struct Watch<C>(pub(super) Arc<C>);
-
-impl<C: Scheme> Watched for Watch<C> {
-    fn take(&self, head: &mut Parts) -> Option<FindOut> {
-        // Two credentials, or one that cannot be read, are none that could be told.
-        let credential = self.0.take(head).ok().flatten()?;
-        let scheme = Arc::clone(&self.0);
-        Some(Box::new(move || scheme.exposed(credential)))
-    }
-}
-
-pub(super) type Tell = dyn Fn(&Principal, Exposed) + Send + Sync;
-
-/// What all services of a layer share of the watch.
-pub(super) struct Alarm {
-    log: RefusalLog,
-    at_once: AtomicUsize,
-    revocations: Mutex<Revocations>,
-}
-
-impl Alarm {
-    pub(super) fn new() -> Self {
-        Self { log: RefusalLog::new(REFUSALS_PER_SECOND), at_once: AtomicUsize::new(0), revocations: Mutex::default() }
-    }
-
-    /// Finds out about credentials, apart from whoever asks for it.
-    pub(super) fn ring(
-        self: &Arc<Self>,
-        find_out: impl FnOnce() -> Vec<FindOut> + Send + 'static,
-        tell: Option<Arc<Tell>>,
-        per_minute: u32,
-    ) {
-        let Ok(runtime) = Handle::try_current() else {
-            return events::exposure_unknown(
-                &self.log,
-                &Rejection::misconfigured("runtime_missing", "exposed credentials are looked at on a runtime of tokio"),
-            );
-        };
-        if self.at_once.fetch_add(1, Ordering::Relaxed) >= AT_ONCE_MAX {
-            self.at_once.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
-        let place = Place(Arc::clone(self));
-        runtime.spawn(async move {
-            let Place(alarm) = &place;
-            for find_out in find_out() {
-                alarm.act(find_out().await, tell.as_deref(), per_minute).await;
-            }
-        });
-    }
-
-    async fn act(&self, Exposure(known): Exposure, tell: Option<&Tell>, per_minute: u32) {
-        let (principal, revoke) = match known {
-            Known::Worthless => return,
-            Known::Unknown(rejection) => return events::exposure_unknown(&self.log, &rejection),
-            Known::Good(principal, revoke) => (principal, revoke),
-        };
-        let mut failure = None;
-        let done = match revoke {
-            None => Exposed::Reported,
-            Some(_) if !self.may_revoke(&principal, per_minute) => Exposed::RevocationStopped,
-            Some(revoke) => match revoke().await {
-                Ok(()) => Exposed::Revoked,
-                Err(error) => {
-                    failure = Some(error);
-                    Exposed::RevocationFailed
-                }
-            },
-        };
-        events::exposed(&self.log, &principal, done, failure.as_deref());
-        if let Some(tell) = tell {
-            tell(&principal, done);
-        }
-    }
-
-    fn may_revoke(&self, principal: &Principal, per_minute: u32) -> bool {
-        let mut revocations = self.revocations.lock().unwrap_or_else(PoisonError::into_inner);
-        revocations.admit(principal, per_minute, Instant::now())
-    }
-}
-
-/// One of the places for those that are looked at, until it is dropped.
-struct Place(Arc<Alarm>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.at_once.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Which credentials were revoked in the last minute.
-#[derive(Default)]
-struct Revocations {
-    recent: VecDeque<(Instant, [Option<String>; 3])>,
-    stopped: bool,
-}
-
-impl Revocations {
-    /// Returns whether one more credential may be revoked. One that comes again counts once.
-    fn admit(&mut self, principal: &Principal, per_minute: u32, now: Instant) -> bool {
-        let credential = [Some(principal.scheme()), principal.issuer(), principal.credential_id()];
-        let credential = credential.map(|text| text.map(str::to_owned));
-        self.recent.retain(|(when, _)| now.saturating_duration_since(*when) < MINUTE);
-        if self.stopped {
-            return false;
-        }
-        if self.recent.iter().any(|(_, known)| *known == credential) {
-            return true;
-        }
-        if self.recent.len() >= per_minute as usize {
-            self.stopped = true;
-            return false;
-        }
-        self.recent.push_back((now, credential));
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(id: &str) -> Principal {
-        Principal::builder("billing").scheme("api-key").credential_id(id).build()
-    }
-
-    #[test]
-    fn more_than_a_few_revocations_a_minute_end_them_for_good() {
-        let start = Instant::now();
-        let mut revocations = Revocations::default();
-        let mut admit = |id: &str, seconds| revocations.admit(&key(id), 3, start + Duration::from_secs(seconds));
-
-        assert!(admit("a", 0) && admit("b", 1) && admit("c", 2));
-        assert!(admit("a", 3), "a key that comes again counts once");
-        assert!(admit("d", 61), "c is the only one of the last minute");
-        assert!(admit("e", 61));
-        assert!(!admit("f", 61), "c, d and e are there");
-        assert!(!admit("g", 3_600), "somebody has to look");
-    }
-
-    #[test]
-    fn none_a_minute_is_none() {
-        assert!(!Revocations::default().admit(&key("a"), 0, Instant::now()));
     }
 }

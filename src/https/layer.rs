@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use http::request::Parts;
-use http::{Extensions, HeaderValue};
+use http::{Extensions, HeaderValue, Uri};
 use tower_layer::Layer;
 
-use super::exposure::{Alarm, FindOut, REVOCATIONS_PER_MINUTE, Tell, Watch, Watched};
+use super::alarm::{Alarm, FindOut, REVOCATIONS_PER_MINUTE, Tell, Watch, Watched};
 use super::hosts::Hosts;
 use super::{Exposed, Hsts, RequireHttpsService};
 use crate::events::{REFUSALS_PER_SECOND, RefusalLog};
@@ -59,8 +59,9 @@ enum Exempt {
 
 pub(super) struct Shared {
     pub(super) log: RefusalLog,
-    /// Whether it was said how the address of a peer gets known.
+    /// Whether it was said how the address of a peer gets known, and which one is not on the list.
     pub(super) peer_explained: AtomicBool,
+    pub(super) proxy_explained: AtomicBool,
     alarm: Arc<Alarm>,
 }
 
@@ -80,6 +81,7 @@ impl RequireHttps {
         let shared = Shared {
             log: RefusalLog::new(REFUSALS_PER_SECOND),
             peer_explained: AtomicBool::new(false),
+            proxy_explained: AtomicBool::new(false),
             alarm: Arc::new(Alarm::new()),
         };
         Self { settings: Arc::new(settings), responder: Problem, shared: Arc::new(shared) }
@@ -87,7 +89,8 @@ impl RequireHttps {
 }
 
 impl<R> RequireHttps<R> {
-    /// Believes what some proxies say of the client's connection. Nobody is believed by default.
+    /// Believes what some proxies say of the client's connection, in the place of any that were named before. Nobody is
+    /// believed by default.
     ///
     /// The address of the peer has to be known, by [`peer_from`](Self::peer_from) or [`peer`](Self::peer).
     #[must_use]
@@ -114,6 +117,11 @@ impl<R> RequireHttps<R> {
     ///
     /// A request without one is [`Unknown`](crate::Transport::Unknown), since the type may be the wrong one:
     /// [`mark_plain`](crate::mark_plain) is what says that a connection is plain.
+    ///
+    /// # Security
+    ///
+    /// A type that connections without TLS leave behind as well makes all of them secure: axum's `ConnectInfo` and tonic's
+    /// `TcpConnectInfo` are such types.
     #[must_use]
     pub fn tls_marker<T: Send + Sync + 'static>(self) -> Self {
         self.with(|settings| settings.origin.add_tls_marker::<T>())
@@ -121,11 +129,13 @@ impl<R> RequireHttps<R> {
 
     /// Lets a path through, over whatever it comes: for health checks. A request for any other path is refused as before.
     ///
-    /// The path has to be the same, letter by letter, as the layer sees it: `/healthz/`, `//healthz`, `/health%7A` and
-    /// `/healthz;x` are other paths. In a router that is nested in another one the layer sees the rest of the path only.
+    /// The path has to be the same, letter by letter: `/healthz/`, `//healthz` and `/healthz;x` are other paths, and so is
+    /// `/health%7A`, which routers tell from `/healthz`, too. It is the one that the outermost layer of this kind sees. In a
+    /// router that is nested in another one that is the rest of the path, unless
+    /// [`original_uri_from`](Self::original_uri_from) says where the whole of it is.
     ///
-    /// `Authorization` is taken out of such a request, and so is what a [watched](Self::watch) layer reads, so that no
-    /// credential is accepted on the way around.
+    /// No credential is accepted on the way around: a layer of this crate further in refuses one that comes with such a
+    /// request. `Authorization` is taken out of it besides, and so is what a [watched](Self::watch) layer reads.
     ///
     /// # Errors
     ///
@@ -141,7 +151,14 @@ impl<R> RequireHttps<R> {
         Ok(self.with(|settings| settings.exempt.push(Exempt::Path(path.to_owned()))))
     }
 
-    /// Lets the usual health checks through: `/healthz`, `/livez`, `/readyz`, and the gRPC health service.
+    /// Finds the target of a request in its extensions, as a type that a router puts there which changes the target, such as
+    /// axum's `OriginalUri`.
+    #[must_use]
+    pub fn original_uri_from<T: Deref<Target = Uri> + Send + Sync + 'static>(self) -> Self {
+        self.with(|settings| settings.origin.set_uri::<T>())
+    }
+
+    /// Lets the usual health checks through, as [`exempt`](Self::exempt) does: `/healthz`, `/livez`, `/readyz`, and the gRPC health service.
     #[must_use]
     pub fn exempt_health(self) -> Self {
         self.with(|settings| settings.exempt.extend(HEALTH.map(|path| Exempt::Path(path.to_owned()))))
@@ -174,7 +191,8 @@ impl<R> RequireHttps<R> {
     }
 
     /// Refuses requests for other hosts than some, with 421 (RFC 9110, section 15.5.20): for servers inside a network that
-    /// a page in a browser may be made to call by a name of its own (DNS rebinding). Ports make no difference.
+    /// a page in a browser may be made to call by a name of its own (DNS rebinding). Ports make no difference. A path that is
+    /// [exempt](Self::exempt) is let through for any host.
     ///
     /// # Errors
     ///
@@ -205,7 +223,7 @@ impl<R> RequireHttps<R> {
     /// reports a good one. Several layers may be watched. See [`exposure`](super::exposure) for what that takes and means.
     #[must_use]
     pub fn watch<C: Scheme, Q>(self, guard: &AuthLayer<C, Q>) -> Self {
-        let watched = Arc::new(Watch(guard.shared_scheme()));
+        let watched = Arc::new(Watch::new(guard.shared_scheme()));
         self.with(|settings| settings.watched.push(watched))
     }
 

@@ -25,6 +25,7 @@
 //! How the layer knows is told in [`origin`](crate::origin); what it does with a credential that came over plain HTTP, in
 //! [`exposure`].
 
+mod alarm;
 pub mod exposure;
 mod future;
 mod hosts;

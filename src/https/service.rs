@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, LOCATION};
@@ -64,6 +64,7 @@ impl<S, R> RequireHttpsService<S, R> {
             let response = self.answer(&Rejection::new(cause, "host_unknown"), &head);
             return RequireHttpsFuture::refused(response, Security::Secure(self.settings.hsts.clone()));
         }
+        self.explain(&origin);
         let response = match self.redirection(&origin, &head.method) {
             Some(location) => self.redirect(location),
             None => self.answer(&Rejection::new(cause, origin.reason()), &head),
@@ -74,15 +75,22 @@ impl<S, R> RequireHttpsService<S, R> {
         RequireHttpsFuture::refused(response, Security::Insecure)
     }
 
+    /// Tells the log once what is missing in the settings, where that may be so.
+    fn explain(&self, origin: &Origin) {
+        let once = |explained: &AtomicBool| !explained.swap(true, Ordering::Relaxed);
+        match origin.reason() {
+            "peer_unknown" if once(&self.shared.peer_explained) => events::peer_unknown(),
+            "proxy_untrusted" if once(&self.shared.proxy_explained) => events::proxy_untrusted(origin.peer()),
+            _ => {}
+        }
+    }
+
     /// Writes a refusal. Nothing of the request but its protocol is looked at.
     fn answer<B>(&self, rejection: &Rejection, head: &Parts) -> Response<B>
     where
         R: Responder<B>,
     {
         events::refused(&self.shared.log, rejection, false);
-        if rejection.reason() == "peer_unknown" && !self.shared.peer_explained.swap(true, Ordering::Relaxed) {
-            events::peer_unknown();
-        }
         let (empty, ()) = Request::new(()).into_parts();
         render(&self.responder, rejection, &empty, is_grpc(&head.method, &head.headers), None)
     }

@@ -68,12 +68,15 @@ impl<'a> Named<'a> {
         if host_name(part).is_some() { Said::Once(Self { line, part }) } else { Said::Contradicted }
     }
 
-    /// Keeps it; it is copied only if there is more in the field.
+    /// Returns whether it is the same as another one.
+    pub(super) fn is(&self, other: Option<&str>) -> bool {
+        other.is_some_and(|other| other.eq_ignore_ascii_case(self.part))
+    }
+
+    /// Keeps it, as a part of the field, which is shared and not copied.
     pub(super) fn to_authority(self) -> Authority {
-        match self.part.len() == self.line.len() {
-            true => Authority::Field(self.line.clone()),
-            false => HeaderValue::from_str(self.part).map_or(Authority::Unknown, Authority::Field),
-        }
+        let start = self.part.as_ptr() as usize - self.line.as_bytes().as_ptr() as usize;
+        Authority::Field(self.line.clone(), start..start + self.part.len())
     }
 }
 

@@ -13,6 +13,10 @@
 //! 2. **What the server knows of the connection**: [`mark_secure`] and [`mark_plain`] around a service say it, and a type
 //!    that a TLS server leaves in the extensions, such as `Arc<axum_server::tls::TlsInfo>` or tonic's `TlsConnectInfo`.
 //!
+//! A field of anybody else makes no request secure. It may make one that is not: over TLS, too, a request whose fields say
+//! `http` may come from a proxy that is missing in the list, and of which nobody knows how it was reached. So may one whose
+//! peer is not known, where there is a list.
+//!
 //! Whatever is told in neither way is [`Transport::Unknown`], and is refused as if it were plain. It differs in one thing:
 //! a credential that came over a transport that is *proven* to be plain is known to the network, and may be revoked.
 //!
@@ -23,7 +27,7 @@
 //! | `transport_plain` | the connection, or the one to the proxy, is not TLS | |
 //! | `transport_untold` | nothing says what the connection is | [`tls_marker`](crate::RequireHttps::tls_marker), [`mark_secure`], [`mark_plain`] |
 //! | `transport_contradicted` | marked plain, and TLS by its marker | the marks |
-//! | `proxy_untrusted` | a proxy speaks that is not on the list | [`behind`](crate::RequireHttps::behind) |
+//! | `proxy_untrusted` | a proxy speaks that is not on the list | [`behind`](crate::RequireHttps::behind); the log names its address once |
 //! | `peer_unknown` | there is a list of proxies, and the address of the peer is not known | [`peer_from`](crate::RequireHttps::peer_from) |
 //! | `forwarding_absent` | a trusted proxy says nothing of the client's connection | `X-Forwarded-Proto`, set by the proxy |
 //! | `forwarding_contradicted` | fields or their entries contradict each other | one field, set by the proxy and not passed on |
@@ -35,6 +39,7 @@ mod proxies;
 mod rules;
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::task::{Context, Poll};
 
 use http::{HeaderValue, Request, Uri};
@@ -72,8 +77,18 @@ enum Authority {
     Unknown,
     /// In the target.
     Target,
-    /// In a field, as its whole value.
-    Field(HeaderValue),
+    /// In a field, as a part of its value.
+    Field(HeaderValue, Range<usize>),
+}
+
+impl Authority {
+    fn as_str<'a>(&'a self, uri: &'a Uri) -> Option<&'a str> {
+        match self {
+            Self::Unknown => None,
+            Self::Target => uri.authority().map(http::uri::Authority::as_str),
+            Self::Field(value, part) => value.to_str().ok()?.get(part.clone()),
+        }
+    }
 }
 
 /// Over what a request came.
@@ -105,13 +120,10 @@ impl Origin {
     }
 
     /// Returns the host, and port if there is one, that the client asked for: the target's authority or `Host`, or what a
-    /// trusted proxy says of it. There is none if it is missing, repeated, contradicted or malformed.
+    /// proxy says of it that [forwards the host](TrustedProxies::forwards_host). There is none if it is missing, repeated,
+    /// contradicted or malformed.
     pub fn authority(&self) -> Option<&str> {
-        match &self.authority {
-            Authority::Unknown => None,
-            Authority::Target => self.uri.authority().map(http::uri::Authority::as_str),
-            Authority::Field(value) => value.to_str().ok(),
-        }
+        self.authority.as_str(&self.uri)
     }
 
     /// Returns the host that the client asked for, without its port. An IPv6 address stands in brackets.
@@ -119,7 +131,7 @@ impl Origin {
         host_name(self.authority()?)
     }
 
-    /// Returns the target of the request as the layer saw it. Routers further in may see a part of its path.
+    /// Returns the target of the request as the outermost layer saw it. Routers further in may see a part of its path.
     pub const fn uri(&self) -> &Uri {
         &self.uri
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use ipnet::IpNet;
 
 use super::forwarded::{Element, Fault, Named, Said, forwarded, x_forwarded_for, x_forwarded_host, x_forwarded_proto};
@@ -25,8 +25,9 @@ pub(super) const HOPS_MAX: usize = 8;
 ///
 /// A proxy has to **set** `X-Forwarded-Proto` or `Forwarded` itself, whatever the client sent, and to say in
 /// `X-Forwarded-For` or `Forwarded` from whom it has the request. nginx does with `proxy_set_header X-Forwarded-Proto
-/// $scheme` and `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for`. If both fields are there, they have to
-/// agree, so that one which is only passed on cannot speak for the other.
+/// $scheme` and `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for`, and had better have `proxy_set_header
+/// Forwarded ""` beside them. If both fields are there, they have to agree, so that one which is only passed on cannot speak
+/// for the other. A host is believed in [`forwards_host`](Self::forwards_host) alone.
 ///
 /// Entries are counted from the right over all lines of a field, since whatever stands further left may be the client's
 /// own invention. An entry counts if the machine that added it is on the list, up to [`hops`](Self::hops) entries.
@@ -35,11 +36,12 @@ pub struct TrustedProxies {
     networks: Vec<IpNet>,
     any_peer: bool,
     hops: usize,
+    forwards_host: bool,
 }
 
 impl Default for TrustedProxies {
     fn default() -> Self {
-        Self { networks: Vec::new(), any_peer: false, hops: 1 }
+        Self { networks: Vec::new(), any_peer: false, hops: 1, forwards_host: false }
     }
 }
 
@@ -68,7 +70,8 @@ impl TrustedProxies {
     /// Sets how many proxies stand one behind the other at most; 1 by default, 8 at most.
     ///
     /// With more than one, an entry counts only if the one to its right names a machine of the list. A request that came
-    /// through fewer of them is read as far as that is so.
+    /// through fewer of them is read as far as that is so. Where [any peer](Self::dangerous_any_peer) is trusted there is no
+    /// list to go by, so the number has to be the real one: with a larger one the client writes its own address.
     ///
     /// # Errors
     ///
@@ -79,6 +82,16 @@ impl TrustedProxies {
         }
         self.hops = hops;
         Ok(self)
+    }
+
+    /// Believes the host that the proxies name in `X-Forwarded-Host` or `Forwarded`, where it is another one than that of
+    /// the request: for proxies that change `Host`. They have to set the field themselves, whatever the client sent.
+    ///
+    /// Without this setting, a request that names two hosts has no [authority](Origin::authority).
+    #[must_use]
+    pub const fn forwards_host(mut self) -> Self {
+        self.forwards_host = true;
+        self
     }
 
     /// Returns whether a machine is trusted.
@@ -92,7 +105,7 @@ impl TrustedProxies {
     }
 
     /// Reads what a trusted peer says of a request.
-    pub(super) fn origin(&self, peer: Option<IpAddr>, head: &Head<'_>) -> Origin {
+    pub(super) fn origin(&self, peer: Option<IpAddr>, head: &Head<'_>, uri: Uri) -> Origin {
         let (client, is_https, host) = match self.read(peer, head.headers) {
             Ok(Told { client, is_https, host }) => (client, Ok(is_https), host),
             Err(fault) => (None, Err(fault), Said::Contradicted),
@@ -104,12 +117,13 @@ impl TrustedProxies {
             Ok(Said::Contradicted) | Err(Fault::Contradicted) => (Transport::Unknown, "forwarding_contradicted"),
             Err(Fault::Malformed) => (Transport::Unknown, "forwarding_malformed"),
         };
+        let asked = authority(head, &uri);
         let authority = match host {
-            Said::Once(host) => host.to_authority(),
-            Said::Never => authority(head),
-            Said::Contradicted => Authority::Unknown,
+            Said::Once(host) if self.forwards_host || host.is(asked.as_str(&uri)) => host.to_authority(),
+            Said::Never => asked,
+            Said::Once(_) | Said::Contradicted => Authority::Unknown,
         };
-        Origin { peer: client, transport, reason, authority, uri: head.uri.clone() }
+        Origin { peer: client, transport, reason, authority, uri }
     }
 
     fn read<'a>(&self, peer: Option<IpAddr>, headers: &'a HeaderMap) -> Result<Told<'a>, Fault> {

@@ -128,6 +128,10 @@ async fn no_credential_is_accepted_on_the_way_around() {
     let service = mark_plain(https.layer(guard.layer(inner.clone())));
     let key = issued.key().expose();
 
+    let unwatched = mark_plain(layer().exempt("/healthz").unwrap().layer(guard.layer(inner.clone())));
+    let unwatched = call(unwatched, with(get("/healthz"), "x-api-key", key)).await;
+    assert_eq!(unwatched.status(), StatusCode::FORBIDDEN);
+
     let in_field = call(service.clone(), with(get("/healthz"), "x-api-key", key)).await;
     let in_authorization = call(service, with(get("/healthz"), "authorization", &format!("ApiKey {key}"))).await;
 

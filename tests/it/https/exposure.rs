@@ -1,13 +1,16 @@
 //! Credentials that came over plain HTTP: who is told, and what becomes of them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::Layer;
 use tower_keep::{
-    Algorithm, ApiKey, ApiKeyLayer, AuthLayer, Bearer, BearerLayer, Denial, Exposed, IssuedKey, MemoryDenyList,
-    MemoryStore, NewKey, Principal, RequireHttps, StoreError, TrustedProxies, mark_plain, store_fn,
+    Algorithm, ApiKey, ApiKeyLayer, AuthLayer, Bearer, BearerLayer, Denial, DenyList, Exposed, IssuedKey,
+    MemoryDenyList, MemoryStore, NewKey, Principal, RequireHttps, StoreError, TokenFacts, TrustedProxies, mark_plain,
+    store_fn,
 };
 
 use super::Listener::{Plain, Secure, Unmarked};
@@ -146,8 +149,8 @@ async fn only_a_proven_plain_transport_exposes() {
     let cases = [
         (Secure, from(with_key(&issued), "192.0.2.1")),
         (Unmarked, from(with_key(&issued), "192.0.2.1")),
-        (Unmarked, with_key(&issued)),
-        (Plain, with_key(&issued)),
+        (Unmarked, super::from_nowhere(with_key(&issued))),
+        (Plain, super::from_nowhere(with_key(&issued))),
         (Plain, from(with(with_key(&issued), "x-forwarded-proto", "https"), "192.0.2.1")),
         (Plain, from(with(with_key(&issued), "x-forwarded-proto", "http"), "192.0.2.1")),
         (Plain, by_proxy(&[])),
@@ -211,7 +214,7 @@ async fn too_many_at_once_end_revoking_and_are_reported() {
     let revoked: Vec<_> = customers.iter().filter(|customer| !is_good(&keys, customer)).collect();
     assert_eq!(revoked.len(), 10);
     assert_eq!(all.iter().filter(|(_, done)| *done == Exposed::Revoked).count(), 10);
-    assert_eq!(all.iter().filter(|(_, done)| *done == Exposed::RevocationStopped).count(), 20);
+    assert_eq!(all.iter().filter(|(_, done)| *done == Exposed::RevocationStopped).count(), 10);
     let stopped = log.lines().into_iter().find(|line| line.contains("action=\"revocation_stopped\""));
     assert!(stopped.unwrap().starts_with("ERROR tower_keep message=exposed"));
 }
@@ -260,14 +263,18 @@ async fn a_revocation_that_fails_is_told_and_tried_again() {
     let told = Told::default();
     // It revokes in a store that does not have the key.
     let elsewhere = MemoryStore::with(rules(&TestClock::new()));
-    let guard = ApiKeyLayer::over(ApiKey::new(keys.clone()).revoke_exposed(elsewhere));
+    let guard = ApiKeyLayer::over(ApiKey::new(keys.clone()).revoke_exposed(elsewhere.clone()));
     let layer = told.watching(layer().watch(&guard).revocations_per_minute(1));
     let log = logged();
 
-    for _ in 0..2 {
-        send_over(&layer, Plain, from(with_key(&issued), "192.0.2.1")).await;
-        assert_eq!(told.take().await, [(id(&issued), Exposed::RevocationFailed)]);
-    }
+    send_over(&layer, Plain, from(with_key(&issued), "192.0.2.1")).await;
+    assert_eq!(told.take().await, [(id(&issued), Exposed::RevocationFailed)]);
+    // It is tried again, and as nothing is new about it, not told again.
+    send_over(&layer, Plain, from(with_key(&issued), "192.0.2.1")).await;
+    assert_eq!(told.take().await, []);
+    elsewhere.insert((*keys.get(issued.id()).unwrap()).clone()).unwrap();
+    send_over(&layer, Plain, from(with_key(&issued), "192.0.2.1")).await;
+    assert_eq!(told.take().await, [(id(&issued), Exposed::Revoked)]);
 
     let failed = log.lines().into_iter().find(|line| line.contains("action=\"revocation_failed\"")).unwrap();
     assert!(failed.starts_with("ERROR") && failed.contains("there is no key of that id"), "{failed}");
@@ -315,6 +322,11 @@ async fn an_exposed_token_is_denied_and_no_other_one_is() {
     assert_eq!(status(guard.clone(), bearer(&one)).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(guard.clone(), bearer(&other)).await, StatusCode::OK);
     assert_eq!(status(guard, bearer(&without_id)).await, StatusCode::OK);
+    // The same id of another issuer is another token.
+    let mut facts = TokenFacts::new("alice");
+    facts.jti = Some("one");
+    facts.issuer = Some("https://other.example.com");
+    assert!(matches!(denied.denies(&facts).now(), Some(Ok(false))));
     // It is kept for as long as the token could be let in, and not for good.
     assert!(!denied.allow(&Denial::token("one")));
     assert_eq!(denied.len(), 1);
@@ -347,6 +359,98 @@ async fn several_layers_may_be_watched_and_one_of_ones_own_knows_nothing_unless_
     let layer = told.watching(layer);
 
     send_over(&layer, Plain, from(with(with_key(&issued), "ticket", "good"), "192.0.2.1")).await;
+
+    assert_eq!(told.take().await, [(id(&issued), Exposed::Revoked)]);
+}
+
+#[tokio::test]
+async fn a_key_that_comes_all_the_time_is_told_of_once_and_hides_no_other() {
+    let keys = MemoryStore::with(rules(&TestClock::new()));
+    let (noisy, quiet) = (keys.issue(NewKey::for_owner("a")).unwrap(), keys.issue(NewKey::for_owner("b")).unwrap());
+    let told = Told::default();
+    let layer = told.watching(layer().watch(&ApiKeyLayer::new(keys)));
+    let log = logged();
+
+    let mut all = Vec::new();
+    for key in std::iter::repeat_n(&noisy, 200).chain([&quiet]) {
+        send_over(&layer, Plain, with_key(key)).await;
+        all.extend(told.take().await);
+    }
+
+    // Beyond 128, too: the place of each is free when it is done.
+    assert_eq!(all, [(id(&noisy), Exposed::Reported), (id(&quiet), Exposed::Reported)]);
+    let lines = log.lines();
+    let exposed: Vec<_> = lines.iter().filter(|line| line.contains("message=exposed")).collect();
+    assert_eq!(exposed.len(), 2, "{exposed:?}");
+    assert!(exposed[1].contains(quiet.id().as_str()), "{exposed:?}");
+}
+
+#[tokio::test]
+async fn two_credentials_at_once_are_said_to_have_been_there() {
+    let (keys, issued) = store();
+    let told = Told::default();
+    let layer = told.watching(layer().watch(&ApiKeyLayer::new(keys)));
+    let log = logged();
+
+    send_over(&layer, Plain, with(with_key(&issued), "x-api-key", issued.key().expose())).await;
+
+    assert_eq!(told.take().await, []);
+    let lines = log.lines();
+    let unknown = lines.iter().find(|line| line.contains("action=\"unknown\"")).expect("it is told");
+    assert!(unknown.starts_with("WARN") && unknown.contains("credential_repeated"), "{unknown}");
+    assert!(!unknown.contains(issued.key().expose()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_takes_the_watch_for_ten_seconds_and_says_so() {
+    let (keys, issued) = store();
+    let rules = keys.rules();
+    let hangs = Arc::new(AtomicBool::new(true));
+    let (hanging, found) = (Arc::clone(&hangs), keys.get(issued.id()));
+    let moody = store_fn(move |_| {
+        let (hangs, found) = (hanging.load(Ordering::SeqCst), found.clone());
+        async move {
+            match hangs {
+                true => std::future::pending().await,
+                false => Ok(found),
+            }
+        }
+    });
+    let told = Told::default();
+    let layer = told.watching(layer().watch(&ApiKeyLayer::new(moody.rules(rules))));
+    let log = logged();
+    for _ in 0..129 {
+        send_over(&layer, Plain, with_key(&issued)).await;
+    }
+    assert!(log.lines().iter().any(|line| line.starts_with("WARN") && line.contains("action=\"skipped\"")));
+
+    told.take().await;
+    hangs.store(false, Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(11)).await;
+    told.take().await;
+
+    assert!(log.lines().iter().any(|line| line.starts_with("ERROR") && line.contains("finding out took more than 10")));
+    send_over(&layer, Plain, with_key(&issued)).await;
+    assert_eq!(told.take().await, [(id(&issued), Exposed::Reported)]);
+}
+
+#[tokio::test]
+async fn each_watched_layer_has_a_number_of_its_own() {
+    let (keys, issued) = store();
+    let denied = MemoryDenyList::with_clock(TestClock::new());
+    let signer = Signer::new(Algorithm::EdDSA);
+    let tokens = signer.verifier().deny_list(denied.clone()).build().unwrap();
+    let of_tokens = BearerLayer::over(Bearer::new(tokens).revoke_exposed(denied));
+    let told = Told::default();
+    let layer = told.watching(layer().watch(&of_tokens).watch(&revoking(&keys)));
+
+    // Whoever can log in often has many tokens.
+    for number in 0..20 {
+        let token = signer.token(&claims_with(json!({ "jti": format!("t{number}") })));
+        send_over(&layer, Plain, with(get("/"), "authorization", &format!("Bearer {token}"))).await;
+        told.take().await;
+    }
+    send_over(&layer, Plain, with_key(&issued)).await;
 
     assert_eq!(told.take().await, [(id(&issued), Exposed::Revoked)]);
 }

@@ -127,7 +127,27 @@ async fn of_two_proxies_in_a_row_both_have_to_say_https() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_says_for_which_host_the_request_was() {
+async fn of_two_hosts_none_counts_unless_the_proxy_is_said_to_name_it() {
+    let cases: [(Fields<'_>, Option<&str>); 7] = [
+        (&[("host", "api.example.com")], Some("api.example.com")),
+        (&[("host", "api.example.com"), (HOST, "API.example.com")], Some("API.example.com")),
+        (&[("host", "api.example.com"), ("forwarded", "host=api.example.com")], Some("api.example.com")),
+        // The proxy passes both on as the client wrote them.
+        (&[("host", "evil.example"), (HOST, "api.example.com")], None),
+        (&[("host", "evil.example"), ("forwarded", "host=api.example.com")], None),
+        (&[("host", "api.example.com"), (HOST, "api.example.com:8443")], None),
+        (&[(HOST, "api.example.com")], None),
+    ];
+    for (fields, authority) in cases {
+        let origin = origin_over(layer(), Unmarked, proxied(&[fields, &[(PROTO, "https")]].concat())).await;
+
+        assert_eq!(origin.authority(), authority, "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_may_be_said_to_name_the_host_that_the_client_asked_for() {
+    let layer = || behind(TrustedProxies::new(["10.0.0.0/8"]).unwrap().forwards_host());
     let cases: [(Fields<'_>, Option<&str>); 13] = [
         (&[("host", "inner.example")], Some("inner.example")),
         (&[("host", "inner.example"), (HOST, "api.example.com")], Some("api.example.com")),

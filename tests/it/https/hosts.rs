@@ -1,7 +1,7 @@
 //! Requests for other hosts (DNS rebinding).
 
 use http::{Request, StatusCode};
-use tower_keep::{ConfigError, RequireHttps};
+use tower_keep::{ConfigError, RequireHttps, TrustedProxies};
 
 use super::Listener::{Plain, Secure};
 use super::{layer, proxied, send_over};
@@ -47,14 +47,20 @@ async fn the_target_and_what_a_proxy_says_count_as_much_as_the_field() {
         with(Request::get("https://api.example.com/").body(String::new()).unwrap(), "host", "evil.example");
     let by_proxy = |host| proxied(&[("host", "inner"), ("x-forwarded-host", host), ("x-forwarded-proto", "https")]);
 
+    // What the client writes into a field that the proxy passes on is no way around.
+    for field in ["x-forwarded-host", "forwarded"] {
+        let value = if field == "forwarded" { "host=api.example.com" } else { "api.example.com" };
+        let request = proxied(&[("host", "evil.example"), (field, value), ("x-forwarded-proto", "https")]);
+        assert_eq!(send_over(&guarded(), Secure, request).await.0.status(), StatusCode::MISDIRECTED_REQUEST);
+    }
     for (request, passes) in [
         (foreign, false),
         (contradicting, false),
         (by_proxy("api.example.com"), true),
         (by_proxy("evil.example"), false),
     ] {
-        let listener = super::Listener::Secure;
-        assert_eq!(send_over(&guarded(), listener, request).await.1.is_some(), passes);
+        let proxies = TrustedProxies::new(["10.0.0.0/8"]).unwrap().forwards_host();
+        assert_eq!(send_over(&guarded().behind(proxies), Secure, request).await.1.is_some(), passes);
     }
 }
 

@@ -59,7 +59,7 @@ async fn the_refusal_is_the_same_whatever_the_request_carries() {
             method(Method::POST),
             method(Method::OPTIONS),
             method(Method::DELETE),
-            from(get("/"), "192.0.2.1"),
+            super::from_nowhere(get("/")),
             from(with(get("/"), "x-forwarded-proto", "http"), "10.0.0.1"),
             from(with(get("/"), "x-forwarded-proto", "https,http"), "10.0.0.1"),
         ]
@@ -180,7 +180,7 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     let mut service = mark_secure(layer().layer(limited));
 
     for _ in 0..3 {
-        let response = service.ready().await.unwrap().call(get("/")).await.unwrap();
+        let response = service.ready().await.unwrap().call(from(get("/"), "192.0.2.1")).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
 }
@@ -196,7 +196,7 @@ fn dropping_the_future_drops_the_inner_work() {
             pending::<Result<Response<String>, std::convert::Infallible>>().await
         }
     });
-    let mut response = Box::pin(mark_secure(layer().layer(inner)).call(get("/")));
+    let mut response = Box::pin(mark_secure(layer().layer(inner)).call(from(get("/"), "192.0.2.1")));
     assert!(response.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert_eq!(Arc::strong_count(&working), 2);
 
@@ -209,7 +209,8 @@ fn dropping_the_future_drops_the_inner_work() {
 async fn an_error_of_the_inner_service_stays_one() {
     let inner = service_fn(async |_: Request<String>| Err::<Response<String>, _>("broken"));
 
-    assert_eq!(mark_secure(layer().layer(inner)).oneshot(get("/")).await.unwrap_err(), "broken");
+    let request = from(get("/"), "192.0.2.1");
+    assert_eq!(mark_secure(layer().layer(inner)).oneshot(request).await.unwrap_err(), "broken");
 }
 
 #[tokio::test]
@@ -224,7 +225,8 @@ async fn the_log_says_why_and_the_answer_does_not() {
     for (listener, request, reason) in cases {
         let (response, _) = send_over(&layer(), listener, request).await;
 
-        let lines = log.lines();
+        let mut lines = log.lines();
+        lines.retain(|line| line.contains("message=refused"));
         let expected = format!(
             "INFO tower_keep message=refused cause=\"insecure\" reason=\"{reason}\" status=403 report_only=false suppressed=0"
         );
@@ -240,7 +242,7 @@ async fn the_first_refusal_for_want_of_an_address_says_how_to_serve_with_one() {
 
     for _ in 0..3 {
         // As axum does for each route: a service of its own.
-        send_over(&layer.clone(), Unmarked, with(get("/"), "x-forwarded-proto", "https")).await;
+        send_over(&layer.clone(), Unmarked, super::from_nowhere(with(get("/"), "x-forwarded-proto", "https"))).await;
     }
 
     let lines = log.lines();
@@ -248,6 +250,21 @@ async fn the_first_refusal_for_want_of_an_address_says_how_to_serve_with_one() {
     assert_eq!(help.len(), 1, "{lines:?}");
     assert!(help[0].starts_with("WARN") && help[0].contains("into_make_service_with_connect_info"), "{help:?}");
     assert_eq!(lines.iter().filter(|line| line.contains("reason=\"peer_unknown\"")).count(), 3);
+}
+
+#[tokio::test]
+async fn the_first_refusal_for_want_of_an_entry_says_which_address_is_not_on_the_list() {
+    let log = logged();
+    let layer = layer();
+
+    for _ in 0..3 {
+        send_over(&layer.clone(), Unmarked, from(with(get("/"), "x-forwarded-proto", "https"), "172.16.0.9")).await;
+    }
+
+    let lines = log.lines();
+    let help: Vec<_> = lines.iter().filter(|line| line.contains("message=proxy_untrusted")).collect();
+    assert_eq!(help.len(), 1, "{lines:?}");
+    assert!(help[0].starts_with("WARN") && help[0].contains("peer=172.16.0.9"), "{help:?}");
 }
 
 #[tokio::test]

@@ -57,11 +57,10 @@ async fn a_browser_is_sent_to_the_same_path_over_https() {
         ("/a?next=//evil.example", "app.example.com", "https://app.example.com/a?next=//evil.example"),
         ("/@evil.example", "app.example.com", "https://app.example.com/@evil.example"),
         ("/%0d%0aset-cookie:x", "app.example.com", "https://app.example.com/%0d%0aset-cookie:x"),
-        ("/a|b^c`d", "app.example.com", "https://app.example.com/a%7Cb%5Ec%60d"),
+        ("/a|b^c", "app.example.com", "https://app.example.com/a%7Cb%5Ec"),
     ];
     for (target, host, expected) in cases {
         for method in [Method::GET, Method::HEAD] {
-            let Ok(_) = target.parse::<Uri>() else { continue };
             assert_eq!(leads(Plain, to(method, target, &[host])).await.as_deref(), Some(expected), "{target} {host}");
         }
     }
@@ -132,11 +131,13 @@ async fn behind_a_proxy_the_host_is_the_one_that_the_client_asked_for() {
         proxied(&[("host", "inner.example"), ("x-forwarded-host", host), ("x-forwarded-proto", proto)])
     };
 
-    let redirected = leads(Unmarked, by_proxy("app.example.com", "http")).await;
+    let proxies = TrustedProxies::new(["10.0.0.0/8"]).unwrap().forwards_host();
+    let layer = redirecting().behind(proxies);
+    let leads = async |request| location(&send_over(&layer, Unmarked, request).await.0);
 
-    assert_eq!(redirected.as_deref(), Some("https://app.example.com/"));
-    assert_eq!(leads(Unmarked, by_proxy("evil.example", "http")).await, None);
-    assert!(send_over(&redirecting(), Unmarked, by_proxy("app.example.com", "https")).await.1.is_some());
+    assert_eq!(leads(by_proxy("app.example.com", "http")).await.as_deref(), Some("https://app.example.com/"));
+    assert_eq!(leads(by_proxy("evil.example", "http")).await, None);
+    assert!(send_over(&layer, Unmarked, by_proxy("app.example.com", "https")).await.1.is_some());
 }
 
 #[tokio::test]
@@ -171,6 +172,7 @@ proptest! {
         hosts in proptest::collection::vec(prop_oneof![3 => Just("app.example.com".to_owned()), 2 => text()], 0..3),
         forwarded_host in proptest::option::of(text()),
         trusted in any::<bool>(),
+        forwards in any::<bool>(),
         method in proptest::sample::select(vec![Method::GET, Method::HEAD]),
     ) {
         let target = if slashed { format!("/{target}") } else { target };
@@ -187,7 +189,8 @@ proptest! {
             append("x-forwarded-proto", "http");
         }
         let request = from(request, if trusted { "10.0.0.1" } else { "192.0.2.1" });
-        let layer = behind(TrustedProxies::new(["10.0.0.0/8"]).unwrap());
+        let proxies = TrustedProxies::new(["10.0.0.0/8"]).unwrap();
+        let layer = behind(if forwards { proxies.forwards_host() } else { proxies });
         let layer = layer.redirect_to(["app.example.com", "dev.example.com:8443", "[2001:db8::1]"]).unwrap();
         let path_and_query = request.uri().path_and_query().cloned();
 

@@ -4,7 +4,7 @@ use http::{Request, StatusCode, Version};
 use tower_keep::{RequireHttps, Transport, TrustedProxies};
 
 use super::Listener::{Plain, Secure, Unmarked};
-use super::{Peer, Tls, behind, from, layer, origin_over, over_tls, proxied, send_over, told};
+use super::{Peer, Tls, behind, from, from_nowhere, layer, origin_over, over_tls, proxied, send_over, told};
 use crate::support::{get, with};
 
 #[tokio::test]
@@ -18,7 +18,17 @@ async fn what_the_server_knows_of_the_connection_counts() {
         (Secure, over_tls(plain()), Transport::Secure, "transport_secure"),
         (Plain, over_tls(plain()), Transport::Unknown, "transport_contradicted"),
         // Of somebody who is no proxy, no field is believed.
-        (Secure, with(plain(), "x-forwarded-proto", "http"), Transport::Secure, "transport_secure"),
+        (Secure, with(plain(), "x-forwarded-proto", "https"), Transport::Secure, "transport_secure"),
+        (Secure, with(plain(), "x-forwarded-for", "192.0.2.7"), Transport::Secure, "transport_secure"),
+        (Secure, with(plain(), "forwarded", "for=192.0.2.7"), Transport::Secure, "transport_secure"),
+        // It may be a proxy that is missing in the list, and has TLS to this server and none to its client.
+        (Secure, with(plain(), "x-forwarded-proto", "http"), Transport::Unknown, "proxy_untrusted"),
+        (Secure, with(plain(), "x-forwarded-proto", "https,http"), Transport::Unknown, "proxy_untrusted"),
+        (Secure, with(plain(), "x-forwarded-proto", "junk"), Transport::Unknown, "proxy_untrusted"),
+        (Secure, with(plain(), "forwarded", "proto=http"), Transport::Unknown, "proxy_untrusted"),
+        (Secure, with(plain(), "forwarded", "proto=http, proto=https"), Transport::Unknown, "proxy_untrusted"),
+        (Secure, with(plain(), "forwarded", "for=\""), Transport::Unknown, "proxy_untrusted"),
+        (Unmarked, with(over_tls(plain()), "x-forwarded-proto", "http"), Transport::Unknown, "proxy_untrusted"),
         (Unmarked, with(plain(), "x-forwarded-proto", "https"), Transport::Unknown, "proxy_untrusted"),
         (Plain, with(plain(), "x-forwarded-proto", "https"), Transport::Unknown, "proxy_untrusted"),
         (Plain, with(plain(), "forwarded", "proto=https"), Transport::Unknown, "proxy_untrusted"),
@@ -26,15 +36,26 @@ async fn what_the_server_knows_of_the_connection_counts() {
         (Plain, with(plain(), "x-forwarded-host", "a.example"), Transport::Unknown, "proxy_untrusted"),
         (Plain, with(plain(), "via", "1.1 proxy"), Transport::Unknown, "proxy_untrusted"),
         // Nobody knows who it is.
-        (Plain, get("/"), Transport::Unknown, "peer_unknown"),
-        (Unmarked, with(get("/"), "x-forwarded-proto", "https"), Transport::Unknown, "peer_unknown"),
-        (Secure, get("/"), Transport::Secure, "transport_secure"),
+        (Plain, from_nowhere(get("/")), Transport::Unknown, "peer_unknown"),
+        (Unmarked, from_nowhere(with(get("/"), "x-forwarded-proto", "https")), Transport::Unknown, "peer_unknown"),
+        (Secure, from_nowhere(get("/")), Transport::Unknown, "peer_unknown"),
+        (Secure, from_nowhere(with(get("/"), "x-forwarded-proto", "https")), Transport::Unknown, "peer_unknown"),
     ];
     for (listener, request, transport, reason) in cases {
         let described = format!("{listener:?} {request:?}");
 
         assert_eq!(told(layer(), listener, request).await, (transport, reason), "{described}");
     }
+}
+
+#[tokio::test]
+async fn without_a_list_of_proxies_a_server_needs_to_know_no_peer() {
+    let layer = RequireHttps::new().tls_marker::<Tls>();
+
+    let (response, origin) = send_over(&layer, Unmarked, from_nowhere(over_tls(get("/")))).await;
+
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(origin.unwrap().peer(), None);
 }
 
 #[tokio::test]
@@ -118,8 +139,8 @@ async fn any_peer_is_believed_where_that_was_asked_for() {
     let layer = || RequireHttps::new().behind(TrustedProxies::dangerous_any_peer());
     let request = |proto: &str| with(with(get("/"), "x-forwarded-proto", proto), "x-forwarded-for", "192.0.2.9");
 
-    let secure = origin_over(layer(), Unmarked, request("https")).await;
-    let plain = origin_over(layer(), Unmarked, request("http")).await;
+    let secure = origin_over(layer(), Unmarked, from_nowhere(request("https"))).await;
+    let plain = origin_over(layer(), Unmarked, from_nowhere(request("http"))).await;
 
     assert_eq!(secure.transport(), Transport::Secure);
     assert_eq!(secure.peer(), Some("192.0.2.9".parse().unwrap()));
@@ -143,6 +164,35 @@ async fn what_the_layer_further_out_found_out_holds() {
     let origin = head.extensions.get::<tower_keep::Origin>().unwrap();
     assert_eq!(origin.peer(), Some("192.0.2.9".parse().unwrap()));
     assert_eq!(origin.uri(), "/a?b");
+}
+
+#[tokio::test]
+async fn a_router_that_changes_the_target_may_say_what_it_was() {
+    #[derive(Clone)]
+    struct Original(http::Uri);
+
+    impl std::ops::Deref for Original {
+        type Target = http::Uri;
+
+        fn deref(&self) -> &http::Uri {
+            &self.0
+        }
+    }
+    let nested = |original: &'static str| {
+        let mut request = get("/healthz");
+        request.extensions_mut().insert(Original(http::Uri::from_static(original)));
+        request
+    };
+    let layer = layer().exempt_health();
+
+    let (_, seen) = send_over(&layer, Plain, nested("/secret/healthz")).await;
+    assert_eq!(seen.unwrap().uri(), "/healthz");
+
+    let layer = layer.original_uri_from::<Original>();
+    let (response, seen) = send_over(&layer, Plain, nested("/secret/healthz")).await;
+    assert_eq!((response.status(), seen.is_none()), (StatusCode::FORBIDDEN, true));
+    let (_, seen) = send_over(&layer, Plain, nested("/healthz?x")).await;
+    assert_eq!(seen.unwrap().uri(), "/healthz?x");
 }
 
 #[tokio::test]
