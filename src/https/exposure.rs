@@ -5,7 +5,7 @@
 //! unless the transport is *proven* to be plain ([`Transport::Plain`](crate::Transport::Plain)): a list of proxies that has
 //! a mistake in it makes all requests [`Unknown`](crate::Transport::Unknown), and none of their credentials exposed.
 //!
-//! What is found out is an event (`exposed`, see [`events`]), and is told to
+//! What is found out is an event (`exposed`, see [`events`](crate::events)), and is told to
 //! [`on_exposed`](crate::RequireHttps::on_exposed). Revoking is a setting of the scheme:
 //!
 //! ```
@@ -37,7 +37,7 @@ use std::fmt;
 
 use crate::{Answer, Principal, Rejection};
 
-/// What a [`Scheme`] knows of a credential that came over plain HTTP.
+/// What a [`Scheme`](crate::Scheme) knows of a credential that came over plain HTTP.
 #[must_use = "what is exposed has to be told to somebody"]
 pub struct Exposure(pub(super) Known);
 
