@@ -242,7 +242,7 @@ impl fmt::Display for ConfigError {
             Self::HttpClient { reason } => write!(f, "the HTTP client could not be made: {reason}"),
             Self::EndpointUrl { given } => write!(f, "{given:?} is not a URL such as \"https://login.example.com\""),
             Self::EndpointNotHttps { given } => write!(f, "{given:?} is not an https URL"),
-            Self::HstsPreload => f.write_str("HSTS preload needs a year at least, and includeSubDomains"),
+            Self::HstsPreload => f.write_str("preload needs a max-age of a year at least, and includeSubDomains"),
             Self::DigestTag { length } => {
                 write!(f, "a text of {length} bytes is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")
             }
