@@ -40,7 +40,9 @@ impl SigningKey {
             Algorithm::ES384 => Pair::curve(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, "P-384"),
             Algorithm::ES512 => Pair::curve(&signature::ECDSA_P521_SHA512_FIXED_SIGNING, "P-521"),
             Algorithm::EdDSA => Pair::Edwards(Ed25519KeyPair::generate().expect("there is randomness")),
-            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => panic!("{algorithm} has no public key to publish"),
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+                panic!("{algorithm} has no public key to publish")
+            }
         };
         Self { kid, algorithm, pair }
     }
@@ -121,9 +123,6 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("kid", &self.kid)
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("kid", &self.kid).field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
