@@ -20,5 +20,6 @@ mod refusals;
 mod scopes;
 mod secrets;
 mod support;
+mod testing;
 mod tokens;
 mod types;

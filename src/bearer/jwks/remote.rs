@@ -210,7 +210,7 @@ impl Fetcher {
         let fetched = self.fetch_from(&endpoint, install).await;
         if let (Err(_), Source::Discovery(discovery)) = (&fetched, &self.place) {
             // They may have moved.
-            discovery.forget();
+            discovery.doubt();
         }
         fetched
     }

@@ -130,3 +130,37 @@ async fn metadata_is_asked_for_again_when_the_keys_are_gone_from_where_they_were
     assert_eq!(scene.ask_good().await, StatusCode::OK);
     assert_eq!(scene.issuer.metadata_fetches(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_moved_are_found_where_they_are_within_a_day() {
+    let scene = Scene::discovering(TestIssuer::new(), |issuer| issuer);
+    scene.tokens.ready().await.unwrap();
+    sleep(seconds(11 * 60 * 60)).await;
+    assert_eq!(scene.issuer.metadata_fetches(), 1);
+    scene.issuer.metadata_member("jwks_uri", "https://keys.test/jwks");
+    sleep(seconds(2 * 60 * 60)).await;
+    assert_eq!(scene.issuer.metadata_fetches(), 2);
+    assert_eq!(scene.watch.hosts().last().map(String::as_str), Some("keys.test"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_out_of_reach_leaves_the_keys_where_they_were() {
+    let scene = Scene::discovering(TestIssuer::new(), |issuer| issuer);
+    scene.tokens.ready().await.unwrap();
+    scene.issuer.reply(Reply::Nothing);
+    scene.tokens.reload().await.unwrap_err();
+    scene.issuer.keys_reply(Reply::Document);
+    scene.issuer.rotate();
+    sleep(seconds(1)).await;
+    assert_eq!(scene.ask_good().await, StatusCode::OK);
+
+    // Not so if it is another issuer's.
+    scene.issuer.reply(Reply::Document);
+    scene.issuer.metadata_member("issuer", "https://evil.test");
+    scene.issuer.keys_reply(Reply::Nothing);
+    scene.tokens.reload().await.unwrap_err();
+    scene.issuer.keys_reply(Reply::Document);
+    let fetches = scene.issuer.key_fetches();
+    scene.tokens.reload().await.unwrap_err();
+    assert_eq!(scene.issuer.key_fetches(), fetches);
+}

@@ -125,6 +125,7 @@ pub struct Watch(Arc<Mutex<Seen>>);
 #[derive(Default)]
 struct Seen {
     started: Vec<Instant>,
+    hosts: Vec<String>,
     statuses: Vec<Option<StatusCode>>,
     under_way: usize,
     most_at_once: usize,
@@ -134,7 +135,7 @@ impl Watch {
     pub fn over(&self, issuer: &TestIssuer) -> HttpClient {
         let (watch, issuer) = (self.clone(), issuer.clone());
         HttpClient::new(service_fn(move |request: Request<Full<Bytes>>| {
-            let under_way = watch.begin();
+            let under_way = watch.begin(request.uri().host().unwrap());
             let (watch, answer) = (watch.clone(), issuer.clone().call(request));
             async move {
                 let answer: io::Result<_> = answer.await;
@@ -145,9 +146,10 @@ impl Watch {
         }))
     }
 
-    fn begin(&self) -> UnderWay {
+    fn begin(&self, host: &str) -> UnderWay {
         let mut seen = self.0.lock().unwrap();
         seen.started.push(Instant::now());
+        seen.hosts.push(host.to_owned());
         seen.under_way += 1;
         seen.most_at_once = seen.most_at_once.max(seen.under_way);
         UnderWay(self.clone())
@@ -156,6 +158,10 @@ impl Watch {
     /// Returns when each fetch started.
     pub fn started(&self) -> Vec<Instant> {
         self.0.lock().unwrap().started.clone()
+    }
+
+    pub fn hosts(&self) -> Vec<String> {
+        self.0.lock().unwrap().hosts.clone()
     }
 
     pub fn statuses(&self) -> Vec<Option<StatusCode>> {
