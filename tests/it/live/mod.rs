@@ -41,6 +41,7 @@ pub struct Scene {
     pub issuer: TestIssuer,
     pub tokens: Jwt,
     pub watch: Watch,
+    layer: BearerLayer,
 }
 
 impl Scene {
@@ -57,7 +58,11 @@ impl Scene {
         let watch = Watch::default();
         let keys = settings(issuer.remote_keys().client(watch.over(&issuer)));
         let tokens = Jwt::with_remote_keys(keys).issuer(issuer.url()).audience(issuer.audience());
-        Self { issuer, tokens: tokens.build().unwrap(), watch }
+        Self::over(issuer, tokens.build().unwrap(), watch)
+    }
+
+    pub fn over(issuer: TestIssuer, tokens: Jwt, watch: Watch) -> Self {
+        Self { issuer, layer: BearerLayer::new(tokens.clone()), tokens, watch }
     }
 
     /// Starts with nothing but the issuer.
@@ -65,7 +70,7 @@ impl Scene {
         let watch = Watch::default();
         let found = settings(Issuer::from(&issuer).client(watch.over(&issuer)));
         let tokens = Jwt::discover(found).audience(issuer.audience()).build().unwrap();
-        Self { issuer, tokens, watch }
+        Self::over(issuer, tokens, watch)
     }
 
     /// Starts, and waits until there are keys.
@@ -89,8 +94,7 @@ impl Scene {
     }
 
     pub async fn answer(&self, token: &str) -> Response<String> {
-        let layer = BearerLayer::new(self.tokens.clone());
-        send(layer, with(get("/"), "authorization", &format!("Bearer {token}"))).await.0
+        send(self.layer.clone(), with(get("/"), "authorization", &format!("Bearer {token}"))).await.0
     }
 
     /// Asks for a good token of now.

@@ -24,7 +24,7 @@ fn scene(issuer: TestIssuer) -> Scene {
     let client = HttpClient::builder().build().unwrap();
     let found = Issuer::discover(issuer.url()).client(client).insecure_allow_loopback();
     let tokens = Jwt::discover(found).audience(issuer.audience()).build().unwrap();
-    Scene { issuer, tokens, watch: Watch::default() }
+    Scene::over(issuer, tokens, Watch::default())
 }
 
 /// Starts while nobody listens.

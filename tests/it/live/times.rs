@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tower_keep::Jwt;
 use tower_keep::testing::{TestClock, TestIssuer};
 
-use super::{Scene, seconds};
+use super::{Scene, Watch, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_fresh_as_long_as_their_server_says_within_a_minute_and_a_day() {
@@ -95,7 +95,7 @@ async fn clocks_that_jump_stop_nothing() {
     let clock = TestClock::new();
     let issuer = TestIssuer::new().with_clock(clock.clone());
     let tokens = Jwt::discover(&issuer).audience(issuer.audience()).clock(clock.clone()).build().unwrap();
-    let scene = Scene { tokens, ..Scene::of(issuer, |keys| keys) };
+    let scene = Scene::over(issuer, tokens, Watch::default());
     let start = tower_keep::Clock::now(&clock);
     let first = scene.token();
     assert_eq!(scene.ask(&first).await, StatusCode::OK);
