@@ -22,6 +22,8 @@ pub mod rejection;
 pub mod scope;
 pub mod secret;
 mod store_error;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
 pub mod web;
 

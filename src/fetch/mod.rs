@@ -24,6 +24,7 @@
 mod absent;
 mod endpoint;
 mod error;
+mod outage;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod schedule;
@@ -45,11 +46,11 @@ use tower_service::Service;
 pub(crate) use absent::default_client;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use error::FetchError;
+pub use outage::Outage;
 #[cfg(feature = "reqwest")]
 pub use reqwest::HttpClientBuilder;
 #[cfg(feature = "reqwest")]
 pub(crate) use reqwest::default_client;
-pub use schedule::Outage;
 pub(crate) use schedule::{Demand, Fetched, Schedule, Timing};
 
 use crate::BoxFuture;

@@ -10,10 +10,13 @@
 //! | failure | after a random part of 1 s, 2 s, 4 s, .. 60 s |
 //! | something unknown was asked for | at once, if the last such fetch is a cool-down ago and none has just failed |
 
-use std::fmt;
+use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -21,13 +24,15 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{FetchError, PATIENCE};
-use crate::{Answer, BoxFuture, Rejection};
+use super::{FetchError, Outage, PATIENCE};
+use crate::{Answer, BoxFuture};
 
 /// The first wait after a failure, and the longest.
 const BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// How long something may be fresh, whatever its server says.
 const FRESH: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(24 * 60 * 60)];
+/// For ever. What is longer cannot be added to every time.
+const EVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What a fetch is about: it puts what it brings where it belongs, and says how long that is fresh.
 type Fetch = dyn Fn() -> BoxFuture<Result<Fetched, FetchError>> + Send + Sync;
@@ -60,38 +65,6 @@ impl Default for Timing {
     }
 }
 
-/// What is fetched from another server cannot be had at the moment. Why not is for the log: it may name machines.
-#[derive(Clone, Debug)]
-pub struct Outage {
-    retry_after: Duration,
-    source: Arc<FetchError>,
-}
-
-impl Outage {
-    /// Returns when it is tried again.
-    pub const fn retry_after(&self) -> Duration {
-        self.retry_after
-    }
-
-    /// Refuses for it, with a reason for the log: it is never the caller's fault.
-    pub(crate) fn into_rejection(self, reason: &'static str) -> Rejection {
-        let retry_after = self.retry_after;
-        Rejection::unavailable(reason, self).with_retry_after(retry_after)
-    }
-}
-
-impl fmt::Display for Outage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.fmt(f)
-    }
-}
-
-impl std::error::Error for Outage {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.source()
-    }
-}
-
 /// What came of asking for something unknown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Demand {
@@ -113,7 +86,8 @@ struct Inner {
     /// Until when what is there may be used, in milliseconds since the start; 0 if there is nothing.
     usable_until: AtomicU64,
     state: Mutex<State>,
-    started: AtomicBool,
+    /// Whether there is a task that fetches.
+    started: Arc<AtomicBool>,
     wake: Arc<Notify>,
     outcomes: watch::Sender<u64>,
 }
@@ -144,16 +118,18 @@ pub(crate) struct Standing {
 
 impl Schedule {
     pub(crate) fn new(
-        timing: Timing,
+        mut timing: Timing,
         fetch: impl Fn() -> BoxFuture<Result<Fetched, FetchError>> + Send + Sync + 'static,
     ) -> Self {
+        timing.max_stale = timing.max_stale.min(EVER);
+        timing.cool_down = timing.cool_down.min(EVER);
         let shared = Inner {
             fetch: Box::new(fetch),
             timing,
             start: Instant::now(),
             usable_until: AtomicU64::new(0),
             state: Mutex::default(),
-            started: AtomicBool::new(false),
+            started: Arc::default(),
             wake: Arc::default(),
             outcomes: watch::Sender::new(0),
         };
@@ -187,7 +163,7 @@ impl Schedule {
             return Answer::Now(Ok(()));
         }
         let mut state = self.shared.lock();
-        if !state.in_flight
+        if !state.is_coming()
             && let Some(outage) = state.outage()
         {
             return Answer::Now(Err(outage));
@@ -199,7 +175,7 @@ impl Schedule {
     pub(crate) fn demand(&self) -> Answer<Result<Demand, Outage>> {
         let now = Instant::now();
         let mut state = self.shared.lock();
-        if !state.in_flight {
+        if !state.is_coming() {
             if let Some(outage) = state.outage() {
                 return Answer::Now(Err(outage));
             }
@@ -256,20 +232,19 @@ impl Schedule {
             let waited = timeout(PATIENCE + Duration::from_secs(1), outcomes.changed()).await;
             match waited {
                 Ok(Ok(())) if shared.is_usable() => Ok(()),
-                Ok(Ok(())) => Err(shared.lock().failed().unwrap_or_else(Outage::unknown)),
-                _ => Err(Outage::unknown()),
+                Ok(Ok(())) => Err(shared.lock().failed().unwrap_or_else(|| Outage::unknown(BACK_OFF[0]))),
+                _ => Err(Outage::unknown(BACK_OFF[0])),
             }
         })
     }
 }
 
-impl Outage {
-    fn unknown() -> Self {
-        Self { retry_after: BACK_OFF[0], source: Arc::new(FetchError::TimedOut) }
-    }
-}
-
 impl State {
+    /// Returns whether a fetch is under way, or is about to be.
+    fn is_coming(&self) -> bool {
+        self.in_flight || self.demanded
+    }
+
     /// Returns the failure that has to be waited out, if there is one.
     fn outage(&self) -> Option<Outage> {
         let next = self.next.filter(|next| Instant::now() < *next)?;
@@ -315,7 +290,8 @@ impl Inner {
         };
         state.in_flight = false;
         this.started.store(true, Ordering::Relaxed);
-        state.driver = Some(runtime.spawn(drive(Arc::downgrade(this), Arc::clone(&this.wake))));
+        let running = Running(Arc::clone(&this.started));
+        state.driver = Some(runtime.spawn(drive(Arc::downgrade(this), Arc::clone(&this.wake), running)));
         Ok(())
     }
 
@@ -335,6 +311,17 @@ impl Inner {
         state.in_flight = true;
         state.fetches += 1;
         true
+    }
+
+    /// Fetches once. A client that panics has failed, and takes nothing along.
+    async fn attempt(&self) -> Result<Fetched, FetchError> {
+        let mut fetching = pin!(timeout(PATIENCE, async { (self.fetch)().await }));
+        // It is not polled again after a panic, so nobody sees what that left behind.
+        let polled = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| fetching.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(|fetched| fetched.unwrap_or(Err(FetchError::TimedOut))),
+            Err(_) => Poll::Ready(Err(FetchError::local("the client panicked"))),
+        });
+        polled.await
     }
 
     /// Notes what came of a fetch.
@@ -365,16 +352,24 @@ impl Inner {
     }
 }
 
+/// Notes that the task has ended, which it does with its runtime, so that another one is started.
+struct Running(Arc<AtomicBool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Fetches, time and again, until nobody keeps what is fetched.
-async fn drive(inner: Weak<Inner>, wake: Arc<Notify>) {
+async fn drive(inner: Weak<Inner>, wake: Arc<Notify>, _running: Running) {
     loop {
         let Some(due) = inner.upgrade().map(|inner| inner.due()) else { return };
         // Whichever comes first: the time, or somebody who asks.
         let _ = timeout_at(due, wake.notified()).await;
         let Some(this) = inner.upgrade() else { return };
         if this.begin() {
-            let fetching = (this.fetch)();
-            let outcome = timeout(PATIENCE, fetching).await.unwrap_or(Err(FetchError::TimedOut));
+            let outcome = this.attempt().await;
             this.finish(outcome);
         }
     }

@@ -21,5 +21,6 @@ mod refusals;
 mod scopes;
 mod secrets;
 mod support;
+mod testing;
 mod tokens;
 mod types;

@@ -1,9 +1,11 @@
 //! Finding out where an issuer publishes its keys (RFC 8414; OpenID Connect Discovery 1.0).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::{StatusCode, Uri};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::remote::{Access, Fetcher};
 use super::{RemoteKeys, object};
@@ -111,29 +113,58 @@ fn places(issuer: &Uri) -> Vec<String> {
     }
 }
 
-/// Finds out where the keys are, and remembers it until it turns out to be wrong.
+/// For how long it is remembered where the keys are.
+const REMEMBERED: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Finds out where the keys are, and remembers it for half a day, or until they are not there.
 pub(super) struct Discovery {
     issuer: String,
     endpoint: Endpoint,
     places: Vec<Endpoint>,
     same_origin: bool,
     allow_loopback: bool,
-    known: Mutex<Option<Endpoint>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// Where the keys were found.
+#[derive(Clone)]
+struct Known {
+    endpoint: Endpoint,
+    until: Instant,
 }
 
 impl Discovery {
     pub(super) async fn keys_at(&self, fetcher: &Fetcher) -> Result<Endpoint, FetchError> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known {
-            return Ok(known);
+        let known = self.known().clone();
+        if let Some(Known { endpoint, until }) = &known
+            && Instant::now() < *until
+        {
+            return Ok(endpoint.clone());
         }
+        match self.find(fetcher).await {
+            Ok(endpoint) => {
+                *self.known() = Some(Known { endpoint: endpoint.clone(), until: Instant::now() + REMEMBERED });
+                Ok(endpoint)
+            }
+            // Metadata that says something else is to be heeded.
+            Err(error @ FetchError::Document(_)) => Err(error),
+            // If it is out of reach, the keys may be all the same where they were.
+            Err(error) => known.map(|known| known.endpoint).ok_or(error),
+        }
+    }
+
+    /// Has the metadata asked for again.
+    pub(super) fn doubt(&self) {
+        if let Some(known) = &mut *self.known() {
+            known.until = Instant::now();
+        }
+    }
+
+    async fn find(&self, fetcher: &Fetcher) -> Result<Endpoint, FetchError> {
         let mut failure = FetchError::Status(StatusCode::NOT_FOUND);
         for place in &self.places {
             match self.ask(fetcher, place).await {
-                Ok(found) => {
-                    *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
-                    return Ok(found);
-                }
+                Ok(found) => return Ok(found),
                 // One that is not there says less than one that fails in another way.
                 Err(FetchError::Status(StatusCode::NOT_FOUND)) => {}
                 Err(error) => failure = error,
@@ -142,9 +173,8 @@ impl Discovery {
         Err(failure)
     }
 
-    /// Forgets where the keys are.
-    pub(super) fn forget(&self) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(&self, fetcher: &Fetcher, place: &Endpoint) -> Result<Endpoint, FetchError> {

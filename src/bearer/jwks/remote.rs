@@ -215,7 +215,7 @@ impl Fetcher {
         let fetched = self.fetch_from(&endpoint, install).await;
         if let (Err(_), Source::Discovery(discovery)) = (&fetched, &self.place) {
             // They may have moved.
-            discovery.forget();
+            discovery.doubt();
         }
         fetched
     }
@@ -230,7 +230,8 @@ impl Fetcher {
         let fresh_for = fresh_for(response.headers());
         let etag = response.headers().get(ETAG).cloned();
         match (response.status(), last) {
-            (StatusCode::NOT_MODIFIED, Some(_)) => return Ok(Fetched { fresh_for }),
+            // Nobody else was asked whether it is still the same.
+            (StatusCode::NOT_MODIFIED, Some(Last { etag: Some(_), .. })) => return Ok(Fetched { fresh_for }),
             (StatusCode::OK, _) => {}
             (status, _) => return Err(FetchError::Status(status)),
         }

@@ -55,7 +55,7 @@ pub(crate) mod algorithm;
 mod base64url;
 mod builder;
 mod claims;
-mod der;
+pub(crate) mod der;
 mod edwards;
 pub(crate) mod jws;
 mod known;
