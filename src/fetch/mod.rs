@@ -22,10 +22,13 @@
 
 #[cfg(not(feature = "reqwest"))]
 mod absent;
+pub(crate) mod back_off;
 mod endpoint;
 mod error;
+mod outage;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+#[cfg(feature = "jwks")]
 mod schedule;
 
 use std::error::Error;
@@ -45,11 +48,12 @@ use tower_service::Service;
 pub(crate) use absent::default_client;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use error::FetchError;
+pub use outage::Outage;
 #[cfg(feature = "reqwest")]
 pub use reqwest::HttpClientBuilder;
 #[cfg(feature = "reqwest")]
 pub(crate) use reqwest::default_client;
-pub use schedule::Outage;
+#[cfg(feature = "jwks")]
 pub(crate) use schedule::{Demand, Fetched, Schedule, Timing};
 
 use crate::BoxFuture;

@@ -10,8 +10,6 @@
 //! | failure | after a random part of 1 s, 2 s, 4 s, .. 60 s |
 //! | something unknown was asked for | at once, if the last such fetch is a cool-down ago and none has just failed |
 
-use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -21,11 +19,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{FetchError, PATIENCE};
-use crate::{Answer, BoxFuture, Rejection};
+use super::back_off::{FIRST, back_off, random};
+use super::{FetchError, Outage, PATIENCE};
+use crate::{Answer, BoxFuture};
 
-/// The first wait after a failure, and the longest.
-const BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// How long something may be fresh, whatever its server says.
 const FRESH: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(24 * 60 * 60)];
 
@@ -57,38 +54,6 @@ impl Default for Timing {
             max_stale: Duration::from_secs(60 * 60),
             cool_down: Duration::from_secs(30),
         }
-    }
-}
-
-/// What is fetched from another server cannot be had at the moment. Why not is for the log: it may name machines.
-#[derive(Clone, Debug)]
-pub struct Outage {
-    retry_after: Duration,
-    source: Arc<FetchError>,
-}
-
-impl Outage {
-    /// Returns when it is tried again.
-    pub const fn retry_after(&self) -> Duration {
-        self.retry_after
-    }
-
-    /// Refuses for it, with a reason for the log: it is never the caller's fault.
-    pub(crate) fn into_rejection(self, reason: &'static str) -> Rejection {
-        let retry_after = self.retry_after;
-        Rejection::unavailable(reason, self).with_retry_after(retry_after)
-    }
-}
-
-impl fmt::Display for Outage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.fmt(f)
-    }
-}
-
-impl std::error::Error for Outage {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.source()
     }
 }
 
@@ -263,12 +228,6 @@ impl Schedule {
     }
 }
 
-impl Outage {
-    fn unknown() -> Self {
-        Self { retry_after: BACK_OFF[0], source: Arc::new(FetchError::TimedOut) }
-    }
-}
-
 impl State {
     /// Returns the failure that has to be waited out, if there is one.
     fn outage(&self) -> Option<Outage> {
@@ -280,7 +239,7 @@ impl State {
     fn failed(&self) -> Option<Outage> {
         let source = Arc::clone(self.failure.as_ref()?);
         let wait = self.next.map(|next| next.saturating_duration_since(Instant::now()));
-        Some(Outage { retry_after: wait.unwrap_or(BACK_OFF[0]), source })
+        Some(Outage::new(wait.unwrap_or(FIRST), source))
     }
 }
 
@@ -311,7 +270,7 @@ impl Inner {
         }
         let Ok(runtime) = Handle::try_current() else {
             let source = Arc::new(FetchError::local("it takes a runtime of tokio to fetch"));
-            return Err(Outage { retry_after: BACK_OFF[0], source });
+            return Err(Outage::new(FIRST, source));
         };
         state.in_flight = false;
         this.started.store(true, Ordering::Relaxed);
@@ -353,11 +312,9 @@ impl Inner {
                 self.set_usable_until(now + fresh + self.timing.max_stale);
             }
             Err(error) => {
-                let [first, most] = BACK_OFF;
-                let wait = first.saturating_mul(1 << state.failures.min(6)).min(most);
+                state.next = Some(now + back_off(state.failures).mul_f64(random()));
                 state.failure = Some(Arc::new(error));
                 state.failures = state.failures.saturating_add(1);
-                state.next = Some(now + wait.mul_f64(random()));
             }
         }
         // Under the lock, so that nobody who asks later takes this outcome for his own.
@@ -390,10 +347,4 @@ impl Drop for Schedule {
 /// Returns a time that is up to a tenth shorter or longer, so that many machines do not ask all at once.
 fn vary(time: Duration) -> Duration {
     time.mul_f64(0.9 + 0.2 * random())
-}
-
-/// Returns a number from 0 to 1. It is no secret: the seeds of hash tables will do.
-fn random() -> f64 {
-    let bits = RandomState::new().hash_one(()) >> 11;
-    bits as f64 / (1_u64 << 53) as f64
 }
