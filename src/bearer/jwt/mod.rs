@@ -54,7 +54,7 @@
 pub(crate) mod algorithm;
 mod base64url;
 mod builder;
-mod claims;
+pub(crate) mod claims;
 mod der;
 mod edwards;
 pub(crate) mod jws;
@@ -66,7 +66,7 @@ mod live;
 mod live;
 pub(crate) mod pem;
 pub(crate) mod signature;
-mod token;
+pub(crate) mod token;
 mod weak;
 
 use std::any::Any;
@@ -350,7 +350,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         let (claims, details) = Registered::read::<T>(&buffer, &self.expected)?;
         let exp = self.check(&claims)?;
         let kid = key.shared_kid();
-        Ok((Arc::new(Token::new(claims, exp, self.issuer.clone(), kid, details)), current.epoch))
+        Ok((Arc::new(Token::new(claims, Some(exp), self.issuer.clone(), kid, details)), current.epoch))
     }
 
     /// Reads the header.
@@ -379,11 +379,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         if claims.of_id_token && !self.typ.id_tokens {
             return Err(fault("token_is_id_token"));
         }
-        let is_scoped = self.expected.scope_claim.is_none() || claims.has_scopes();
-        if claims.sub.as_deref().is_none_or(str::is_empty)
-            || !claims.has_all(self.expected.required.len())
-            || !is_scoped
-        {
+        if !claims.is_complete(&self.expected) {
             return Err(fault("token_claim_missing"));
         }
         claims.exp.ok_or(fault("token_claim_missing"))
