@@ -39,6 +39,8 @@ pub use bearer::{
     Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Jwt, JwtBuilder, KeySet, MemoryDenyList,
     PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
 };
+#[cfg(feature = "introspection")]
+pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
 #[cfg(feature = "jwks")]
 pub use bearer::{KeysStatus, RemoteKeys};
 pub use challenge::Challenge;

@@ -31,7 +31,7 @@ impl Access {
 
 /// Asks other servers for documents.
 pub(super) struct Documents {
-    client: HttpClient,
+    pub(super) client: HttpClient,
     bearer_file: Option<PathBuf>,
 }
 

@@ -5,6 +5,8 @@ mod access;
 pub mod denial;
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 mod discovery;
+#[cfg(feature = "introspection")]
+pub mod introspection;
 pub mod jwks;
 pub mod jwt;
 mod verified;
@@ -21,9 +23,13 @@ use http::request::Parts;
 pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts};
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use discovery::Issuer;
+#[cfg(feature = "introspection")]
+pub use introspection::{ClientAuth, Introspection, IntrospectionBuilder};
 pub use jwks::{KeySet, VerificationKey};
 #[cfg(feature = "jwks")]
 pub use jwks::{KeysStatus, RemoteKeys};
+#[cfg(feature = "introspection")]
+pub use jwt::SigningKey;
 pub use jwt::{Algorithm, Jwt, JwtBuilder};
 pub use verifier::{PresentedToken, TokenForm, TokenVerifier};
 

@@ -66,6 +66,8 @@ mod live;
 mod live;
 pub(crate) mod pem;
 pub(crate) mod signature;
+#[cfg(feature = "introspection")]
+pub(crate) mod signing;
 pub(crate) mod token;
 mod weak;
 
@@ -80,6 +82,10 @@ use serde::de::DeserializeOwned;
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
 pub(crate) use builder::LEEWAY_MAX;
+#[cfg(feature = "introspection")]
+pub(crate) use builder::{LEEWAY, REMEMBERED, REMEMBERED_MAX, TOKEN_LIMIT};
+#[cfg(feature = "introspection")]
+pub use signing::SigningKey;
 
 use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};

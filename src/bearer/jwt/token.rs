@@ -66,6 +66,12 @@ impl<T> Token<T> {
         self.texts.get(start..start + self.sid?)
     }
 
+    /// Returns when it ends, since 1970.
+    #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "JWTs are remembered whatever their end"))]
+    pub(crate) const fn exp(&self) -> Option<Duration> {
+        self.exp
+    }
+
     fn facts(&self) -> TokenFacts<'_> {
         TokenFacts {
             issuer: self.issuer.as_deref(),
