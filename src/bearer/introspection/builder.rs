@@ -13,13 +13,16 @@ use super::flight::Flights;
 use super::memory::Memory;
 use super::response::Rules;
 use super::server::{Place, Server};
+use super::signed::Signed;
 use super::{Core, Introspection};
+use crate::bearer::KeySet;
 use crate::bearer::access::Access;
 use crate::bearer::denial::{DenyList, DenyLists};
 use crate::bearer::discovery::{Issuer, Member};
 use crate::bearer::jwt::claims::Expected;
+use crate::bearer::jwt::keyring::Keyring;
 use crate::bearer::jwt::token::{Conditions, Predicate};
-use crate::bearer::jwt::{LEEWAY, LEEWAY_MAX, REMEMBERED, REMEMBERED_MAX, TOKEN_LIMIT};
+use crate::bearer::jwt::{LEEWAY, LEEWAY_MAX, REMEMBERED, REMEMBERED_MAX, Source, TOKEN_LIMIT};
 use crate::fetch::{Endpoint, HttpClient};
 use crate::{Clock, ConfigError, ConfigErrors, SystemClock};
 
@@ -61,6 +64,7 @@ struct Settings {
     remembered: usize,
     good_for: Duration,
     bad_for: Duration,
+    signed_by: Option<Source>,
 }
 
 /// Where to ask, as it was given.
@@ -95,6 +99,7 @@ impl IntrospectionBuilder {
             remembered: REMEMBERED,
             good_for: GOOD_FOR,
             bad_for: BAD_FOR,
+            signed_by: None,
         };
         Self { settings, predicates: Vec::new() }
     }
@@ -248,6 +253,14 @@ impl<T: DeserializeOwned + Any + Send + Sync> IntrospectionBuilder<T> {
         self
     }
 
+    /// Asks for answers that the issuer signed with one of these keys, and takes no others (RFC 9701). An
+    /// [`issuer`](Self::issuer) has to be named.
+    #[must_use]
+    pub fn signed_by(mut self, keys: impl Into<KeySet>) -> Self {
+        self.settings.signed_by = Some(Source::Set(keys.into()));
+        self
+    }
+
     /// Asks another clock for the time of day.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -260,7 +273,8 @@ impl<T: DeserializeOwned + Any + Send + Sync> IntrospectionBuilder<T> {
     /// # Errors
     ///
     /// All that is wrong, at once: [`ConfigError::ClientAuthMissing`], [`ConfigError::AudienceMissing`],
-    /// [`ConfigError::IssuerMissing`] for an issuer that is empty, [`ConfigError::EndpointUrl`],
+    /// [`ConfigError::IssuerMissing`] for an issuer that is empty, or none where answers are signed,
+    /// [`ConfigError::KeysMissing`], [`ConfigError::EndpointUrl`],
     /// [`ConfigError::EndpointNotHttps`], [`ConfigError::HttpClientMissing`], [`ConfigError::HttpClient`],
     /// [`ConfigError::LeewayTooLong`], [`ConfigError::TokenLimitZero`], [`ConfigError::RememberedTooLong`],
     /// [`ConfigError::ClaimNameEmpty`], [`ConfigError::ClaimReserved`], [`ConfigError::ClaimsTooMany`].
@@ -277,16 +291,24 @@ impl<T: DeserializeOwned + Any + Send + Sync> IntrospectionBuilder<T> {
         };
         let place = place.map_err(&mut keep).ok();
         let documents = access.open().map_err(&mut keep).ok();
+        let keys = settings.signed_by.map(Keyring::open).transpose().unwrap_or_else(|faults| {
+            errors.extend(faults);
+            None
+        });
         ConfigErrors::check(errors)?;
         // There is an error whenever one of them is missing.
         let (Some(place), Some(documents), Some(auth)) = (place, documents, auth) else {
             return Err(ConfigError::ClientAuthMissing.into());
         };
+        let signed = keys.zip(issuer.clone()).map(|(keys, issuer)| {
+            let audiences = [&[auth.id().to_owned()], &*expected.audiences].concat();
+            Signed { keys, issuer, audiences, leeway }
+        });
         let issuer: Option<Arc<str>> = issuer.map(Arc::from);
         let (accept_no_issuer, any_audience) = (settings.accept_no_issuer, settings.any_audience);
         let remembered = settings.remembered.min(REMEMBERED_MAX);
         Ok(Introspection(Arc::new(Core {
-            server: Server { documents, place, auth, issuer: issuer.clone() },
+            server: Server { documents, place, auth, issuer: issuer.clone(), signed },
             rules: Rules { expected, issuer, accept_no_issuer, any_audience },
             conditions: Conditions { leeway, max_age: None, predicates, deny_list: DenyLists::of(deny_lists) },
             memory: Memory::new(remembered, settings.good_for, settings.bad_for),
@@ -298,12 +320,36 @@ impl<T: DeserializeOwned + Any + Send + Sync> IntrospectionBuilder<T> {
     }
 }
 
+#[cfg(feature = "jwks")]
+impl<T> IntrospectionBuilder<T> {
+    /// As [`signed_by`](Self::signed_by), with keys that are fetched and kept up to date.
+    ///
+    /// ```
+    /// use tower_keep::{ClientAuth, Introspection, Issuer};
+    ///
+    /// # fn tokens(secret: String) -> Result<Introspection, Box<dyn std::error::Error>> {
+    /// let issuer = Issuer::discover("https://login.example.com");
+    /// let tokens = Introspection::discover(issuer.clone())
+    ///     .signed_by_remote(issuer.keys())
+    ///     .client_auth(ClientAuth::basic("orders", secret))
+    ///     .audience("https://api.example.com")
+    ///     .build()?;
+    /// # Ok(tokens)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn signed_by_remote(mut self, keys: crate::RemoteKeys) -> Self {
+        self.settings.signed_by = Some(Source::Live(Box::new(keys)));
+        self
+    }
+}
+
 impl Settings {
     fn errors(&self) -> Vec<ConfigError> {
         let mut errors = self.expected.reserved();
-        let has_auth = self.auth.as_ref().is_some_and(ClientAuth::has_id);
+        let has_auth = self.auth.as_ref().is_some_and(|auth| !auth.id().is_empty());
         errors.extend((!has_auth).then_some(ConfigError::ClientAuthMissing));
-        let has_issuer = self.issuer.as_ref().is_none_or(|issuer| !issuer.is_empty());
+        let has_issuer = self.issuer.as_ref().map_or(self.signed_by.is_none(), |issuer| !issuer.is_empty());
         errors.extend((!has_issuer).then_some(ConfigError::IssuerMissing));
         errors.extend(self.expected.no_audience(self.any_audience));
         let wrong = [

@@ -70,8 +70,8 @@ impl ClientAuth {
         self
     }
 
-    pub(super) fn has_id(&self) -> bool {
-        !self.id.is_empty()
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Adds the proof to a request for an audience.

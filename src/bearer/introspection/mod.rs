@@ -32,6 +32,12 @@
 //! minute; one question goes out after each wait. Meanwhile everybody is answered as the last one was, except for tokens that
 //! are remembered. Nobody is let in because the server is out of reach.
 //!
+//! # Answers that are signed
+//!
+//! A server that supports it (RFC 9701) signs its answers, as evidence beyond the connection that they come over.
+//! [`signed_by`](IntrospectionBuilder::signed_by) asks for such answers and takes no others: one that is not signed with a key
+//! of the issuer, in the last minute, for this service, is no answer. Those that are encrypted on top are not supported.
+//!
 //! # What is remembered
 //!
 //! A token that is good is remembered for a minute at most, and never beyond its `exp`: so long may a token be used that was
@@ -63,6 +69,7 @@ mod form;
 mod memory;
 mod response;
 mod server;
+mod signed;
 
 use std::any::Any;
 use std::fmt;

@@ -100,6 +100,6 @@ fn text(raw: Option<&RawValue>) -> Option<String> {
 }
 
 /// Says where an answer stops being one, and nothing of the answer, which speaks of a person.
-fn unreadable(error: &serde_json::Error) -> FetchError {
+pub(super) fn unreadable(error: &serde_json::Error) -> FetchError {
     FetchError::document(format!("it is no answer, from line {} column {} on", error.line(), error.column()))
 }

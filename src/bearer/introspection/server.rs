@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::client_auth::ClientAuth;
 use super::form::Form;
+use super::signed::{MEDIA_TYPE, Signed};
 use crate::bearer::access::{AGENT, Documents};
 use crate::bearer::discovery::Discovery;
 use crate::bearer::jwks::object;
@@ -22,6 +23,8 @@ pub(super) struct Server {
     pub(super) place: Place,
     pub(super) auth: ClientAuth,
     pub(super) issuer: Option<Arc<str>>,
+    /// How answers are verified, if they are signed.
+    pub(super) signed: Option<Signed>,
 }
 
 /// Where it is asked.
@@ -61,9 +64,10 @@ impl Server {
 
     async fn ask_at(&self, endpoint: &Endpoint, token: &str, now: SystemTime) -> Result<Bytes, Failure> {
         let response = self.documents.client.fetch(self.question(endpoint, token, now)?).await?;
-        match response.status() {
-            StatusCode::OK => Ok(response.into_body()),
-            status => {
+        match (response.status(), &self.signed) {
+            (StatusCode::OK, None) => Ok(response.into_body()),
+            (StatusCode::OK, Some(signed)) => Ok(signed.open(response.body(), now).await?),
+            (status, _) => {
                 let is_ours = is_refusal(status, response.body());
                 Err(Failure { error: Arc::new(FetchError::Status(status)), is_ours })
             }
@@ -75,7 +79,8 @@ impl Server {
         let uri = endpoint.uri();
         let mut request = Request::post(uri.clone()).body(Full::default()).map_err(FetchError::local)?;
         let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let accept = if self.signed.is_some() { MEDIA_TYPE } else { "application/json" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(USER_AGENT, AGENT);
         let mut form = Form::new();

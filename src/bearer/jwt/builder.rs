@@ -49,11 +49,24 @@ pub struct JwtBuilder<T = ()> {
 
 /// Where the keys come from.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Set(KeySet),
     #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "nothing is fetched"))]
     Live(Box<Opening>),
 }
+
+impl Source {
+    /// Takes the keys that are allowed, and starts what keeps them up to date.
+    pub(super) fn open(self, algorithms: Option<Vec<Algorithm>>) -> Result<Opened, Vec<ConfigError>> {
+        match self {
+            Self::Set(set) => Keys::new(set, algorithms).map(|keys| (Arc::new(keys), None)).map_err(|it| vec![it]),
+            Self::Live(opening) => Live::open(*opening, algorithms).map(|(keys, live)| (keys, Some(live))),
+        }
+    }
+}
+
+/// Keys, and what keeps them up to date if they come from elsewhere.
+type Opened = (Arc<Keys>, Option<Arc<Live>>);
 
 /// The settings that do not depend on the type of the claims.
 struct Settings {
@@ -303,11 +316,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         let mut errors = settings.errors();
         let Settings { expected, leeway, max_age, typ, deny_lists, clock, token_limit, algorithms, .. } = settings;
         let no_algorithms = algorithms.as_ref().is_some_and(Vec::is_empty);
-        let keys = match keys {
-            Source::Set(set) => Keys::new(set, algorithms).map(|keys| (Arc::new(keys), None)).map_err(|it| vec![it]),
-            Source::Live(opening) => Live::open(*opening, algorithms).map(|(keys, live)| (keys, Some(live))),
-        };
-        let keys = match keys {
+        let keys = match keys.open(algorithms) {
             Ok(keys) => Some(keys),
             // An empty list leaves no key, which is said already.
             Err(_) if no_algorithms => None,
@@ -339,8 +348,8 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
 impl Settings {
     fn errors(&self) -> Vec<ConfigError> {
         let mut errors = self.expected.reserved();
-        let wrong_typs = self.typ.others.iter().filter(|typ| !is_of_access_tokens(typ));
-        errors.extend(wrong_typs.map(|typ| ConfigError::Typ { given: typ.clone() }));
+        let strangers = self.typ.others.iter().filter(|typ| !is_of_access_tokens(typ));
+        errors.extend(strangers.map(|typ| ConfigError::Typ { given: typ.clone() }));
         let no_issuer = !self.any_issuer && self.issuer.as_ref().is_none_or(String::is_empty);
         errors.extend(no_issuer.then_some(ConfigError::IssuerMissing));
         errors.extend(self.expected.no_audience(self.any_audience));

@@ -58,6 +58,8 @@ pub(crate) mod claims;
 mod der;
 mod edwards;
 pub(crate) mod jws;
+#[cfg(feature = "introspection")]
+pub(crate) mod keyring;
 mod known;
 #[cfg(feature = "jwks")]
 mod live;
@@ -81,9 +83,9 @@ use serde::de::DeserializeOwned;
 
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
-pub(crate) use builder::LEEWAY_MAX;
 #[cfg(feature = "introspection")]
 pub(crate) use builder::{LEEWAY, REMEMBERED, REMEMBERED_MAX, TOKEN_LIMIT};
+pub(crate) use builder::{LEEWAY_MAX, Source};
 #[cfg(feature = "introspection")]
 pub use signing::SigningKey;
 
@@ -91,7 +93,6 @@ use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
 use crate::token::is_token68;
 use crate::{Answer, Clock, ConfigError, Principal, Rejection};
-use builder::Source;
 use claims::{Expected, Registered};
 use live::Live;
 use token::{Conditions, Token};

@@ -7,6 +7,7 @@ mod outage;
 mod remembered;
 mod secrets;
 mod settings;
+mod signed;
 mod socket;
 
 use std::convert::Infallible;
