@@ -4,6 +4,7 @@ mod answers;
 mod asking;
 mod discovered;
 mod outage;
+mod properties;
 mod remembered;
 mod secrets;
 mod settings;
