@@ -63,6 +63,25 @@ async fn a_server_that_comes_back_is_asked_by_one_and_then_by_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_questions_that_fail_at_once_are_one_failure() {
+    let server = Server::new(Reply::Broken).taking(Duration::from_millis(100));
+    let tokens = server.asker().build().unwrap();
+    let mut callers = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let tokens = tokens.clone();
+        callers.spawn(async move { verdict(&tokens, &format!("t{number}")).await.unwrap_err().retry_after().unwrap() });
+    }
+
+    let waits = callers.join_all().await;
+
+    assert_eq!(server.asked(), 100);
+    assert!(waits.iter().all(|wait| *wait <= seconds(1)), "{waits:?}");
+    advance(seconds(1)).await;
+    server.reply_with(Reply::ok(&good()));
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_is_silent_costs_five_seconds_once() {
     let server = Server::new(Reply::Silence);
     let tokens = server.asker().build().unwrap();
