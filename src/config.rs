@@ -172,6 +172,18 @@ pub enum ConfigError {
         /// What was given instead.
         given: String,
     },
+    /// A text is not the one private key of an algorithm, in PKCS#8 and PEM.
+    SigningKey {
+        /// The algorithm.
+        algorithm: &'static str,
+    },
+    /// Nothing says who this service is when it asks another server, or its client id is empty.
+    ClientAuthMissing,
+    /// What another server said of a token would be remembered for longer than a minute.
+    RememberedTooLong {
+        /// How long instead.
+        given: Duration,
+    },
     /// A digest tag is neither `sha256` nor `hmac-sha256/<pepper id>`.
     DigestTag {
         /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
@@ -243,6 +255,13 @@ impl fmt::Display for ConfigError {
             Self::EndpointUrl { given } => write!(f, "{given:?} is not a URL such as \"https://login.example.com\""),
             Self::EndpointNotHttps { given } => write!(f, "{given:?} is not an https URL"),
             Self::HstsPreload => f.write_str("preload needs a max-age of a year at least, and includeSubDomains"),
+            Self::SigningKey { algorithm } => {
+                write!(f, "the text is no PEM with one private key for {algorithm} in PKCS#8")
+            }
+            Self::ClientAuthMissing => f.write_str("nothing says who asks, or the client id is empty"),
+            Self::RememberedTooLong { given } => {
+                write!(f, "answers would be remembered for {given:?}, 60 seconds are possible")
+            }
             Self::DigestTag { length } => {
                 write!(f, "a text of {length} bytes is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")
             }

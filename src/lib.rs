@@ -12,7 +12,7 @@ pub mod challenge;
 pub mod clock;
 pub mod config;
 pub mod events;
-#[cfg(feature = "jwks")]
+#[cfg(any(feature = "introspection", feature = "jwks"))]
 pub mod fetch;
 pub mod https;
 mod key_fault;
@@ -34,17 +34,21 @@ pub use api_key::{
     KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore, Lookup, MemoryStore, NewKey, Page, store_fn,
 };
 pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireScopes, Responder, Scheme};
+#[cfg(any(feature = "introspection", feature = "jwks"))]
+pub use bearer::Issuer;
 #[cfg(feature = "bearer")]
 pub use bearer::{
     Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Jwt, JwtBuilder, KeySet, MemoryDenyList,
     PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
 };
+#[cfg(feature = "introspection")]
+pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
 #[cfg(feature = "jwks")]
-pub use bearer::{Issuer, KeysStatus, RemoteKeys};
+pub use bearer::{KeysStatus, RemoteKeys};
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, ConfigErrors};
-#[cfg(feature = "jwks")]
+#[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use fetch::{HttpClient, Outage};
 pub use https::{Exposed, Exposure, Hsts, RequireHttps};
 pub use key_fault::{KeyFault, SkippedKey};

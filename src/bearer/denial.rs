@@ -199,7 +199,17 @@ impl Rule {
 }
 
 /// Several lists, each of which may refuse.
-pub(crate) struct DenyLists(pub(crate) Vec<Arc<dyn DenyList>>);
+pub(crate) struct DenyLists(Vec<Arc<dyn DenyList>>);
+
+impl DenyLists {
+    /// Makes one list of several; nothing if there is none.
+    pub(crate) fn of(mut lists: Vec<Arc<dyn DenyList>>) -> Option<Arc<dyn DenyList>> {
+        match lists.len() {
+            0 | 1 => lists.pop(),
+            _ => Some(Arc::new(Self(lists))),
+        }
+    }
+}
 
 impl DenyList for DenyLists {
     fn denies(&self, token: &TokenFacts<'_>) -> Answer<Result<bool, StoreError>> {

@@ -1,6 +1,12 @@
 //! Bearer tokens (RFC 6750): the scheme, the verifier of JWTs, the keys behind it, and the deny list.
 
+#[cfg(any(feature = "introspection", feature = "jwks"))]
+mod access;
 pub mod denial;
+#[cfg(any(feature = "introspection", feature = "jwks"))]
+mod discovery;
+#[cfg(feature = "introspection")]
+pub mod introspection;
 pub mod jwks;
 pub mod jwt;
 mod verified;
@@ -15,9 +21,15 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts};
-#[cfg(feature = "jwks")]
-pub use jwks::{Issuer, KeysStatus, RemoteKeys};
+#[cfg(any(feature = "introspection", feature = "jwks"))]
+pub use discovery::Issuer;
+#[cfg(feature = "introspection")]
+pub use introspection::{ClientAuth, Introspection, IntrospectionBuilder};
 pub use jwks::{KeySet, VerificationKey};
+#[cfg(feature = "jwks")]
+pub use jwks::{KeysStatus, RemoteKeys};
+#[cfg(feature = "introspection")]
+pub use jwt::SigningKey;
 pub use jwt::{Algorithm, Jwt, JwtBuilder};
 pub use verifier::{PresentedToken, TokenForm, TokenVerifier};
 

@@ -22,11 +22,13 @@
 
 #[cfg(not(feature = "reqwest"))]
 mod absent;
+pub(crate) mod back_off;
 mod endpoint;
 mod error;
 mod outage;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+#[cfg(feature = "jwks")]
 mod schedule;
 
 use std::error::Error;
@@ -51,6 +53,7 @@ pub use outage::Outage;
 pub use reqwest::HttpClientBuilder;
 #[cfg(feature = "reqwest")]
 pub(crate) use reqwest::default_client;
+#[cfg(feature = "jwks")]
 pub(crate) use schedule::{Demand, Fetched, Schedule, Timing};
 
 use crate::BoxFuture;
@@ -116,6 +119,7 @@ async fn read(mut body: Body) -> Result<Bytes, FetchError> {
 }
 
 /// Writes an error and all that is behind it.
+#[cfg_attr(not(any(feature = "jwks", feature = "reqwest")), allow(dead_code, reason = "nobody shows it"))]
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,10 +1,12 @@
-//! That something cannot be had.
+//! That another server cannot be asked.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::FetchError;
+use super::back_off::FIRST;
 use crate::Rejection;
 
 /// What is fetched from another server cannot be had at the moment. Why not is for the log: it may name machines.
@@ -20,9 +22,13 @@ impl Outage {
         self.retry_after
     }
 
-    /// Says that no answer came in time.
-    pub(super) fn unknown(retry_after: Duration) -> Self {
-        Self { retry_after, source: Arc::new(FetchError::TimedOut) }
+    pub(crate) const fn new(retry_after: Duration, source: Arc<FetchError>) -> Self {
+        Self { retry_after, source }
+    }
+
+    /// Returns what stands for an outage of which nobody heard in time.
+    pub(crate) fn unknown() -> Self {
+        Self::new(FIRST, Arc::new(FetchError::TimedOut))
     }
 
     /// Refuses for it, with a reason for the log: it is never the caller's fault.
@@ -38,8 +44,8 @@ impl fmt::Display for Outage {
     }
 }
 
-impl std::error::Error for Outage {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl Error for Outage {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.source()
     }
 }

@@ -11,7 +11,6 @@
 //! | something unknown was asked for | at once, if the last such fetch is a cool-down ago and none has just failed |
 
 use std::future::{Future, poll_fn};
-use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,11 +23,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::back_off::{FIRST, back_off, random};
 use super::{FetchError, Outage, PATIENCE};
 use crate::{Answer, BoxFuture};
 
-/// The first wait after a failure, and the longest.
-const BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// How long something may be fresh, whatever its server says.
 const FRESH: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(24 * 60 * 60)];
 /// For ever. What is longer cannot be added to every time.
@@ -232,8 +230,8 @@ impl Schedule {
             let waited = timeout(PATIENCE + Duration::from_secs(1), outcomes.changed()).await;
             match waited {
                 Ok(Ok(())) if shared.is_usable() => Ok(()),
-                Ok(Ok(())) => Err(shared.lock().failed().unwrap_or_else(|| Outage::unknown(BACK_OFF[0]))),
-                _ => Err(Outage::unknown(BACK_OFF[0])),
+                Ok(Ok(())) => Err(shared.lock().failed().unwrap_or_else(Outage::unknown)),
+                _ => Err(Outage::unknown()),
             }
         })
     }
@@ -255,7 +253,7 @@ impl State {
     fn failed(&self) -> Option<Outage> {
         let source = Arc::clone(self.failure.as_ref()?);
         let wait = self.next.map(|next| next.saturating_duration_since(Instant::now()));
-        Some(Outage { retry_after: wait.unwrap_or(BACK_OFF[0]), source })
+        Some(Outage::new(wait.unwrap_or(FIRST), source))
     }
 }
 
@@ -286,7 +284,7 @@ impl Inner {
         }
         let Ok(runtime) = Handle::try_current() else {
             let source = Arc::new(FetchError::local("it takes a runtime of tokio to fetch"));
-            return Err(Outage { retry_after: BACK_OFF[0], source });
+            return Err(Outage::new(FIRST, source));
         };
         state.in_flight = false;
         this.started.store(true, Ordering::Relaxed);
@@ -340,11 +338,9 @@ impl Inner {
                 self.set_usable_until(now + fresh + self.timing.max_stale);
             }
             Err(error) => {
-                let [first, most] = BACK_OFF;
-                let wait = first.saturating_mul(1 << state.failures.min(6)).min(most);
+                state.next = Some(now + back_off(state.failures).mul_f64(random()));
                 state.failure = Some(Arc::new(error));
                 state.failures = state.failures.saturating_add(1);
-                state.next = Some(now + wait.mul_f64(random()));
             }
         }
         // Under the lock, so that nobody who asks later takes this outcome for his own.
@@ -385,10 +381,4 @@ impl Drop for Schedule {
 /// Returns a time that is up to a tenth shorter or longer, so that many machines do not ask all at once.
 fn vary(time: Duration) -> Duration {
     time.mul_f64(0.9 + 0.2 * random())
-}
-
-/// Returns a number from 0 to 1. It is no secret: the seeds of hash tables will do.
-fn random() -> f64 {
-    let bits = RandomState::new().hash_one(()) >> 11;
-    bits as f64 / (1_u64 << 53) as f64
 }

@@ -1,7 +1,5 @@
 //! Sets of keys that verify signatures (RFC 7517, section 5).
 
-#[cfg(feature = "jwks")]
-mod discovery;
 mod jwk;
 mod key;
 #[cfg(feature = "jwks")]
@@ -14,8 +12,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-#[cfg(feature = "jwks")]
-pub use discovery::Issuer;
 pub use key::VerificationKey;
 #[cfg(feature = "jwks")]
 pub use remote::{KeysStatus, RemoteKeys};
@@ -279,7 +275,7 @@ fn read(json: &[u8]) -> (Option<String>, Result<VerificationKey, KeyFault>) {
 }
 
 /// Reads a JSON object. What serde derives takes an array as well, as if its elements were the members in their order.
-fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
+pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
     match json.trim_ascii_start() {
         [b'[', ..] => Err(serde::de::Error::custom("an array")),
         _ => serde_json::from_slice(json),

@@ -33,26 +33,25 @@
 //! usable ones the first 100 count. A redirect is a failure, and so is a document without a usable key.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, ETAG, IF_NONE_MATCH, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
-use zeroize::Zeroizing;
+use http::header::{CACHE_CONTROL, ETAG};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::KeySet;
-use super::discovery::{Discovery, Issuer};
 use crate::ConfigError;
-use crate::fetch::{Endpoint, FetchError, Fetched, HttpClient, Timing, default_client};
+use crate::bearer::access::{Access, Documents};
+use crate::bearer::discovery::{Discovery, Issuer, Member};
+use crate::fetch::{Endpoint, FetchError, Fetched, HttpClient, Timing};
 
 /// Where an issuer publishes its keys, and how they are kept up to date. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct RemoteKeys {
     place: Place,
-    pub(super) access: Access,
+    access: Access,
     timing: Timing,
     seed: Option<Bytes>,
 }
@@ -63,23 +62,10 @@ enum Place {
     Issuer(Issuer),
 }
 
-/// How other servers are asked.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Access {
-    pub(super) client: Option<HttpClient>,
-    pub(super) allow_loopback: bool,
-    pub(super) bearer_file: Option<PathBuf>,
-}
-
 impl RemoteKeys {
     /// Takes keys from a URL, which has to be `https`.
     pub fn new(url: impl Into<String>) -> Self {
         Self::at(Place::Url(url.into()), Access::default())
-    }
-
-    pub(super) fn of_issuer(issuer: Issuer) -> Self {
-        let access = issuer.access.clone();
-        Self::at(Place::Issuer(issuer), access)
     }
 
     fn at(place: Place, access: Access) -> Self {
@@ -143,21 +129,29 @@ impl RemoteKeys {
         let Self { place, access, timing, seed } = self;
         let mut errors = Vec::new();
         let mut keep = |error| errors.push(error);
-        let client = access.client.map_or_else(default_client, Ok).map_err(&mut keep).ok();
         let name = match &place {
             Place::Url(url) => url.clone(),
             Place::Issuer(issuer) => issuer.url().to_owned(),
         };
         let place = match place {
             Place::Url(url) => Endpoint::new(&url, access.allow_loopback).map(Source::Url),
-            Place::Issuer(issuer) => issuer.open(access.allow_loopback).map(Source::Discovery),
+            Place::Issuer(issuer) => issuer.open(access.allow_loopback, Member::JwksUri).map(Source::Discovery),
         };
+        let documents = access.open().map_err(&mut keep).ok();
         let place = place.map_err(&mut keep).ok();
         let set = seed.as_ref().map(|seed| KeySet::published(seed)).transpose().map_err(&mut keep).ok().flatten();
-        let (Some(client), Some(place), true) = (client, place, errors.is_empty()) else { return Err(errors) };
+        let (Some(documents), Some(place), true) = (documents, place, errors.is_empty()) else { return Err(errors) };
         let last = Mutex::new(seed.map(|document| Last { document, etag: None }));
-        let fetcher = Fetcher { name, client, place, bearer_file: access.bearer_file, last };
+        let fetcher = Fetcher { name, documents, place, last };
         Ok((Arc::new(fetcher), timing, set))
+    }
+}
+
+impl Issuer {
+    /// Returns the keys of the issuer, for settings of their own.
+    pub fn keys(self) -> RemoteKeys {
+        let access = self.access.clone();
+        RemoteKeys::at(Place::Issuer(self), access)
     }
 }
 
@@ -184,9 +178,8 @@ pub struct KeysStatus {
 /// Fetches the keys.
 pub(in crate::bearer) struct Fetcher {
     name: String,
-    client: HttpClient,
+    documents: Documents,
     place: Source,
-    bearer_file: Option<PathBuf>,
     last: Mutex<Option<Last>>,
 }
 
@@ -210,12 +203,12 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         let endpoint = match &self.place {
             Source::Url(endpoint) => endpoint.clone(),
-            Source::Discovery(discovery) => discovery.keys_at(self).await?,
+            Source::Discovery(discovery) => discovery.find(&self.documents).await?,
         };
         let fetched = self.fetch_from(&endpoint, install).await;
         if let (Err(_), Source::Discovery(discovery)) = (&fetched, &self.place) {
             // They may have moved.
-            discovery.doubt();
+            discovery.doubt().await;
         }
         fetched
     }
@@ -226,7 +219,7 @@ impl Fetcher {
         install: impl FnOnce(KeySet) -> Result<(), ConfigError>,
     ) -> Result<Fetched, FetchError> {
         let last = self.last();
-        let response = self.get(endpoint, last.as_ref().and_then(|last| last.etag.clone())).await?;
+        let response = self.documents.get(endpoint, last.as_ref().and_then(|last| last.etag.clone())).await?;
         let fresh_for = fresh_for(response.headers());
         let etag = response.headers().get(ETAG).cloned();
         match (response.status(), last) {
@@ -245,25 +238,6 @@ impl Fetcher {
         Ok(Fetched { fresh_for })
     }
 
-    /// Asks for a document.
-    pub(super) async fn get(
-        &self,
-        endpoint: &Endpoint,
-        etag: Option<HeaderValue>,
-    ) -> Result<Response<Bytes>, FetchError> {
-        let mut request = Request::get(endpoint.uri().clone()).body(Full::default()).map_err(FetchError::local)?;
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, application/jwk-set+json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tower-keep/", env!("CARGO_PKG_VERSION"))));
-        if let Some(etag) = etag {
-            headers.insert(IF_NONE_MATCH, etag);
-        }
-        if let Some(file) = &self.bearer_file {
-            headers.insert(AUTHORIZATION, bearer(file)?);
-        }
-        self.client.fetch(request).await
-    }
-
     /// Returns the URL of the issuer or of its keys.
     pub(in crate::bearer) fn name(&self) -> &str {
         &self.name
@@ -277,17 +251,6 @@ impl Fetcher {
     fn last(&self) -> Option<Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// Reads a credential out of a file.
-fn bearer(file: &Path) -> Result<HeaderValue, FetchError> {
-    let unreadable = |error: std::io::Error| FetchError::local(format!("{}: {error}", file.display()));
-    let text = Zeroizing::new(std::fs::read_to_string(file).map_err(unreadable)?);
-    let value = Zeroizing::new(format!("Bearer {}", text.trim()));
-    let mut value = HeaderValue::from_str(&value)
-        .map_err(|_| FetchError::local(format!("{} holds no credential", file.display())))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// Returns how long an answer is fresh, if it says so (RFC 9111, section 5.2.2). What forbids to keep it, or cannot be read,

@@ -18,16 +18,14 @@ use crate::bearer::verified::VerifiedTokens;
 use crate::{Clock, ConfigError, ConfigErrors, SystemClock};
 
 /// How far clocks may be apart unless another leeway is set.
-const LEEWAY: Duration = Duration::from_secs(30);
+pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
 /// The longest leeway: "no more than a few minutes" (RFC 7519, section 4.1.4).
 pub(crate) const LEEWAY_MAX: Duration = Duration::from_secs(300);
 /// The longest token, in bytes, unless another limit is set.
-const TOKEN_LIMIT: usize = 8 * 1024;
+pub(crate) const TOKEN_LIMIT: usize = 8 * 1024;
 /// How many verified tokens are remembered unless another number is set.
-const REMEMBERED: usize = 10_000;
-const REMEMBERED_MAX: usize = 1 << 24;
-/// How many claims can be required.
-const REQUIRED_MAX: usize = 32;
+pub(crate) const REMEMBERED: usize = 10_000;
+pub(crate) const REMEMBERED_MAX: usize = 1 << 24;
 
 /// Builds a [`Jwt`]. Nothing is checked before [`build`](Self::build), which tells all that is wrong at once.
 ///
@@ -51,11 +49,24 @@ pub struct JwtBuilder<T = ()> {
 
 /// Where the keys come from.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Set(KeySet),
     #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "nothing is fetched"))]
     Live(Box<Opening>),
 }
+
+impl Source {
+    /// Takes the keys that are allowed, and starts what keeps them up to date.
+    pub(super) fn open(self, algorithms: Option<Vec<Algorithm>>) -> Result<Opened, Vec<ConfigError>> {
+        match self {
+            Self::Set(set) => Keys::new(set, algorithms).map(|keys| (Arc::new(keys), None)).map_err(|it| vec![it]),
+            Self::Live(opening) => Live::open(*opening, algorithms).map(|(keys, live)| (keys, Some(live))),
+        }
+    }
+}
+
+/// Keys, and what keeps them up to date if they come from elsewhere.
+type Opened = (Arc<Keys>, Option<Arc<Live>>);
 
 /// The settings that do not depend on the type of the claims.
 struct Settings {
@@ -197,11 +208,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
     /// Refuses tokens in which one of these claims is missing or null. 32 can be named.
     #[must_use]
     pub fn required_claims<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        for name in names.into_iter().map(Into::into) {
-            if !self.settings.expected.required.contains(&name) {
-                self.settings.expected.required.push(name);
-            }
-        }
+        self.settings.expected.require(names.into_iter().map(Into::into));
         self
     }
 
@@ -307,13 +314,9 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
     pub fn build(self) -> Result<Jwt, ConfigErrors> {
         let Self { keys, settings, predicates } = self;
         let mut errors = settings.errors();
-        let Settings { expected, leeway, max_age, typ, mut deny_lists, clock, token_limit, algorithms, .. } = settings;
+        let Settings { expected, leeway, max_age, typ, deny_lists, clock, token_limit, algorithms, .. } = settings;
         let no_algorithms = algorithms.as_ref().is_some_and(Vec::is_empty);
-        let keys = match keys {
-            Source::Set(set) => Keys::new(set, algorithms).map(|keys| (Arc::new(keys), None)).map_err(|it| vec![it]),
-            Source::Live(opening) => Live::open(*opening, algorithms).map(|(keys, live)| (keys, Some(live))),
-        };
-        let keys = match keys {
+        let keys = match keys.open(algorithms) {
             Ok(keys) => Some(keys),
             // An empty list leaves no key, which is said already.
             Err(_) if no_algorithms => None,
@@ -327,11 +330,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         let (keys, live) = keys.ok_or(ConfigError::AlgorithmsMissing)?;
         let remembered = settings.remembered.min(REMEMBERED_MAX);
         let verified = (remembered > 0).then(|| VerifiedTokens::new(remembered, settings.digests));
-        let deny_list = match deny_lists.len() {
-            0 | 1 => deny_lists.pop(),
-            _ => Some(Arc::new(DenyLists(deny_lists)) as Arc<dyn DenyList>),
-        };
-        let conditions = Conditions { leeway, max_age, predicates, deny_list };
+        let conditions = Conditions { leeway, max_age, predicates, deny_list: DenyLists::of(deny_lists) };
         let core = Core {
             token_limit,
             issuer: settings.issuer.filter(|_| !settings.any_issuer).map(Arc::from),
@@ -348,41 +347,22 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
 
 impl Settings {
     fn errors(&self) -> Vec<ConfigError> {
-        let Expected { audiences, required, scope_claim, subject_claim } = &self.expected;
-        let given = |given: &String| given.clone();
-        let reserved =
-            [scope_claim, subject_claim].into_iter().flatten().filter(|name| RESERVED.contains(&name.as_str()));
-        let reserved =
-            reserved.chain(scope_claim.iter().filter(|name| *name == "sub" || subject_claim.as_ref() == Some(name)));
-        let reserved = reserved.chain(subject_claim.iter().filter(|name| matches!(name.as_str(), "scope" | "scp")));
-        let mut errors: Vec<_> = reserved.map(|name| ConfigError::ClaimReserved { given: given(name) }).collect();
-        errors.extend(
-            self.typ
-                .others
-                .iter()
-                .filter(|typ| !is_of_access_tokens(typ))
-                .map(|typ| ConfigError::Typ { given: given(typ) }),
-        );
-        let is_empty = String::is_empty;
+        let mut errors = self.expected.reserved();
+        let strangers = self.typ.others.iter().filter(|typ| !is_of_access_tokens(typ));
+        errors.extend(strangers.map(|typ| ConfigError::Typ { given: typ.clone() }));
+        let no_issuer = !self.any_issuer && self.issuer.as_ref().is_none_or(String::is_empty);
+        errors.extend(no_issuer.then_some(ConfigError::IssuerMissing));
+        errors.extend(self.expected.no_audience(self.any_audience));
         let wrong = [
-            (!self.any_issuer && self.issuer.as_ref().is_none_or(is_empty), ConfigError::IssuerMissing),
-            (
-                !self.any_audience && (audiences.is_empty() || audiences.iter().any(is_empty)),
-                ConfigError::AudienceMissing,
-            ),
             (self.algorithms.as_ref().is_some_and(Vec::is_empty), ConfigError::AlgorithmsMissing),
             (self.leeway > LEEWAY_MAX, ConfigError::LeewayTooLong { given: self.leeway }),
             (self.token_limit == 0, ConfigError::TokenLimitZero),
-            (required.iter().chain(scope_claim).chain(subject_claim).any(is_empty), ConfigError::ClaimNameEmpty),
-            (required.len() > REQUIRED_MAX, ConfigError::ClaimsTooMany { given: required.len() }),
         ];
         errors.extend(wrong.into_iter().filter_map(|(is_wrong, error)| is_wrong.then_some(error)));
+        errors.extend(self.expected.misnamed());
         errors
     }
 }
-
-/// Claims that cannot hold the subject or scopes.
-const RESERVED: [&str; 10] = ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "at_hash", "c_hash"];
 
 /// Returns whether a `typ` may be one of access tokens: it is a name, and not that of a token which proves or tells something
 /// else (RFC 8725, section 3.11).

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 
 use super::jws::Text;
 use super::known::{Known, Number, TextOrList};
-use crate::{Rejection, Scopes};
+use crate::{ConfigError, Rejection, Scopes};
 
 /// What the claims of a token are held against while they are read.
 #[derive(Debug, Default)]
@@ -83,7 +83,48 @@ struct Interest {
     required: Option<usize>,
 }
 
+/// Claims that cannot hold the subject or scopes.
+const RESERVED: [&str; 10] = ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "at_hash", "c_hash"];
+/// How many claims can be required.
+const REQUIRED_MAX: usize = 32;
+
 impl Expected {
+    /// Requires some claims, each once.
+    pub(crate) fn require(&mut self, names: impl Iterator<Item = String>) {
+        for name in names {
+            if !self.required.contains(&name) {
+                self.required.push(name);
+            }
+        }
+    }
+
+    /// Returns the chosen claims that have another meaning.
+    pub(crate) fn reserved(&self) -> Vec<ConfigError> {
+        let Self { scope_claim, subject_claim, .. } = self;
+        let chosen = [scope_claim, subject_claim].into_iter().flatten();
+        let reserved = chosen.filter(|name| RESERVED.contains(&name.as_str()));
+        let reserved =
+            reserved.chain(scope_claim.iter().filter(|name| *name == "sub" || subject_claim.as_ref() == Some(name)));
+        let reserved = reserved.chain(subject_claim.iter().filter(|name| matches!(name.as_str(), "scope" | "scp")));
+        reserved.map(|name| ConfigError::ClaimReserved { given: name.clone() }).collect()
+    }
+
+    /// Returns what is wrong if no audience is named, where one is needed.
+    pub(crate) fn no_audience(&self, any: bool) -> Option<ConfigError> {
+        let names_none = self.audiences.is_empty() || self.audiences.iter().any(String::is_empty);
+        (!any && names_none).then_some(ConfigError::AudienceMissing)
+    }
+
+    /// Returns what is wrong with names of claims and their number.
+    pub(crate) fn misnamed(&self) -> impl Iterator<Item = ConfigError> {
+        let Self { required, scope_claim, subject_claim, .. } = self;
+        let is_empty = required.iter().chain(scope_claim).chain(subject_claim).any(String::is_empty);
+        let given = required.len();
+        let wrong =
+            [(is_empty, ConfigError::ClaimNameEmpty), (given > REQUIRED_MAX, ConfigError::ClaimsTooMany { given })];
+        wrong.into_iter().filter_map(|(is_wrong, error)| is_wrong.then_some(error))
+    }
+
     fn interest(&self, name: &str) -> Option<Interest> {
         let is = |chosen: &Option<String>| chosen.as_deref() == Some(name);
         let claim = match name.as_bytes() {
@@ -133,14 +174,14 @@ impl<'a> Registered<'a> {
         read.map(|details| (registered, details)).map_err(|error| Rejection::invalid(kind(error)))
     }
 
-    /// Returns whether the token says which scopes it has, if only none.
-    pub(crate) const fn has_scopes(&self) -> bool {
-        self.scopes.is_some() || self.scp.is_some()
-    }
-
-    /// Returns whether all of so many required claims are there.
-    pub(crate) fn has_all(&self, required: usize) -> bool {
-        u64::from(self.required & !self.null) == (1_u64 << required) - 1
+    /// Returns whether all is there that has to be: a subject, what is required, and the scopes where they are read from a
+    /// claim of another name.
+    pub(crate) fn is_complete(&self, expected: &Expected) -> bool {
+        let has_scopes = self.scopes.is_some() || self.scp.is_some();
+        let has_required = u64::from(self.required & !self.null) == (1_u64 << expected.required.len()) - 1;
+        self.sub.as_deref().is_some_and(|sub| !sub.is_empty())
+            && has_required
+            && (has_scopes || expected.scope_claim.is_none())
     }
 
     /// Returns the scopes: those of `scope`, or else those of `scp`.
@@ -197,7 +238,7 @@ impl<'a> Registered<'a> {
 /// A registered claim of another JSON type than its own counts as a fault, never as missing.
 const WRONG_TYPE: &str = "token_claim_type";
 /// The claims are a claims set, and not one of the user's type.
-const MISFIT: &str = "token_claims_misfit";
+pub(crate) const MISFIT: &str = "token_claims_misfit";
 /// The claims are no JSON.
 const UNREADABLE: &str = "token_claims";
 

@@ -109,10 +109,10 @@ async fn fetch(fetcher: &Fetcher, keys: &Keys) -> Result<Fetched, FetchError> {
 }
 
 /// What a verifier is opened with.
-pub(super) type Opening = RemoteKeys;
+pub(crate) type Opening = RemoteKeys;
 
 /// Keeps the keys of a verifier up to date.
-pub(super) struct Live {
+pub(crate) struct Live {
     schedule: Schedule,
     fetcher: Arc<Fetcher>,
 }
@@ -138,6 +138,18 @@ impl Live {
         // So that the keys are there when the first token comes, if this is done inside a runtime.
         schedule.start();
         Ok((keys, Arc::new(Self { schedule, fetcher })))
+    }
+
+    /// Waits until there are keys.
+    #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "tokens are all that is verified"))]
+    pub(super) fn required(&self) -> Answer<Result<(), Rejection>> {
+        self.schedule.require().map(|required| required.map_err(|outage| outage.into_rejection(UNAVAILABLE)))
+    }
+
+    /// Waits until keys were fetched for something unknown, unless they were not long ago.
+    #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "tokens are all that is verified"))]
+    pub(super) fn demanded(&self) -> Answer<Result<(), Rejection>> {
+        self.schedule.demand().map(|demanded| demanded.map(drop).map_err(|outage| outage.into_rejection(UNAVAILABLE)))
     }
 
     pub(super) fn verify(&self, jwt: &Jwt, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {

@@ -54,10 +54,12 @@
 pub(crate) mod algorithm;
 mod base64url;
 mod builder;
-mod claims;
+pub(crate) mod claims;
 pub(crate) mod der;
 mod edwards;
 pub(crate) mod jws;
+#[cfg(feature = "introspection")]
+pub(crate) mod keyring;
 mod known;
 #[cfg(feature = "jwks")]
 mod live;
@@ -66,7 +68,9 @@ mod live;
 mod live;
 pub(crate) mod pem;
 pub(crate) mod signature;
-mod token;
+#[cfg(feature = "introspection")]
+pub(crate) mod signing;
+pub(crate) mod token;
 mod weak;
 
 use std::any::Any;
@@ -79,13 +83,16 @@ use serde::de::DeserializeOwned;
 
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
-pub(crate) use builder::LEEWAY_MAX;
+#[cfg(feature = "introspection")]
+pub(crate) use builder::{LEEWAY, REMEMBERED, REMEMBERED_MAX, TOKEN_LIMIT};
+pub(crate) use builder::{LEEWAY_MAX, Source};
+#[cfg(feature = "introspection")]
+pub use signing::SigningKey;
 
 use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
 use crate::token::is_token68;
 use crate::{Answer, Clock, ConfigError, Principal, Rejection};
-use builder::Source;
 use claims::{Expected, Registered};
 use live::Live;
 use token::{Conditions, Token};
@@ -350,7 +357,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         let (claims, details) = Registered::read::<T>(&buffer, &self.expected)?;
         let exp = self.check(&claims)?;
         let kid = key.shared_kid();
-        Ok((Arc::new(Token::new(claims, exp, self.issuer.clone(), kid, details)), current.epoch))
+        Ok((Arc::new(Token::new(claims, Some(exp), self.issuer.clone(), kid, details)), current.epoch))
     }
 
     /// Reads the header.
@@ -379,11 +386,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         if claims.of_id_token && !self.typ.id_tokens {
             return Err(fault("token_is_id_token"));
         }
-        let is_scoped = self.expected.scope_claim.is_none() || claims.has_scopes();
-        if claims.sub.as_deref().is_none_or(str::is_empty)
-            || !claims.has_all(self.expected.required.len())
-            || !is_scoped
-        {
+        if !claims.is_complete(&self.expected) {
             return Err(fault("token_claim_missing"));
         }
         claims.exp.ok_or(fault("token_claim_missing"))

@@ -9,11 +9,11 @@ use crate::{Answer, ConfigError, Principal, Rejection};
 
 /// There are none.
 #[derive(Debug)]
-pub(super) enum Opening {}
+pub(crate) enum Opening {}
 
 /// There are none.
 #[derive(Debug)]
-pub(super) enum Live {}
+pub(crate) enum Live {}
 
 impl Live {
     pub(super) fn open(
@@ -21,6 +21,16 @@ impl Live {
         _: Option<Vec<Algorithm>>,
     ) -> Result<(Arc<Keys>, Arc<Self>), Vec<ConfigError>> {
         match opening {}
+    }
+
+    #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "tokens are all that is verified"))]
+    pub(super) fn required(&self) -> Answer<Result<(), Rejection>> {
+        match *self {}
+    }
+
+    #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "tokens are all that is verified"))]
+    pub(super) fn demanded(&self) -> Answer<Result<(), Rejection>> {
+        match *self {}
     }
 
     pub(super) fn verify(&self, _: &Jwt, _: &PresentedToken) -> Answer<Result<Principal, Rejection>> {

@@ -20,7 +20,7 @@ pub(crate) struct Token<T> {
     sid: Option<usize>,
     kid: Option<Arc<str>>,
     scopes: Scopes,
-    exp: Duration,
+    exp: Option<Duration>,
     nbf: Option<Duration>,
     iat: Option<Duration>,
     details: T,
@@ -30,7 +30,7 @@ impl<T> Token<T> {
     /// Keeps what matters of the claims. The issuer is one that was expected, so it is shared.
     pub(crate) fn new(
         mut claims: Registered<'_>,
-        exp: Duration,
+        exp: Option<Duration>,
         issuer: Option<Arc<str>>,
         kid: Option<Arc<str>>,
         details: T,
@@ -66,6 +66,12 @@ impl<T> Token<T> {
         self.texts.get(start..start + self.sid?)
     }
 
+    /// Returns when it ends, since 1970.
+    #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "JWTs are remembered whatever their end"))]
+    pub(crate) const fn exp(&self) -> Option<Duration> {
+        self.exp
+    }
+
     fn facts(&self) -> TokenFacts<'_> {
         TokenFacts {
             issuer: self.issuer.as_deref(),
@@ -96,7 +102,7 @@ impl<T: Any + Send + Sync> Identity for Token<T> {
     }
 
     fn expires_at(&self) -> Option<SystemTime> {
-        Some(UNIX_EPOCH + self.exp)
+        Some(UNIX_EPOCH + self.exp?)
     }
 
     fn credential_id(&self) -> Option<&str> {
@@ -152,7 +158,7 @@ impl<T: Any + Send + Sync> Conditions<T> {
     fn fault(&self, token: &Token<T>, now: Duration) -> Option<&'static str> {
         let Self { leeway, max_age, predicates, .. } = self;
         // RFC 7519, section 4.1.4: on or after which it is not accepted.
-        if now >= token.exp.saturating_add(*leeway) {
+        if token.exp.is_some_and(|exp| now >= exp.saturating_add(*leeway)) {
             return Some("token_expired");
         }
         let latest = now.saturating_add(*leeway);

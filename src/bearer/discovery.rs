@@ -1,18 +1,19 @@
-//! Finding out where an issuer publishes its keys (RFC 8414; OpenID Connect Discovery 1.0).
+//! Finding out where an issuer has what others need: its keys, its introspection endpoint (RFC 8414; OpenID Connect
+//! Discovery 1.0).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{StatusCode, Uri};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::remote::{Access, Fetcher};
-use super::{RemoteKeys, object};
+use super::access::{Access, Documents};
+use super::jwks::object;
 use crate::ConfigError;
 use crate::fetch::{Endpoint, FetchError, HttpClient};
 
-/// An issuer, from whose metadata it is found out where its keys are.
+/// An issuer, from whose metadata it is found out where its keys are, or where it is asked about tokens.
 ///
 /// ```
 /// use tower_keep::{Issuer, Jwt};
@@ -48,7 +49,7 @@ impl Issuer {
         self
     }
 
-    /// Takes keys from the host of the issuer alone, whatever its metadata says.
+    /// Takes keys from, and asks about tokens at, the host of the issuer alone, whatever its metadata says.
     #[must_use]
     pub fn same_origin(mut self) -> Self {
         self.same_origin = true;
@@ -62,16 +63,11 @@ impl Issuer {
         self
     }
 
-    /// Returns the keys of the issuer, for settings of their own.
-    pub fn keys(self) -> RemoteKeys {
-        RemoteKeys::of_issuer(self)
-    }
-
-    pub(in crate::bearer) fn url(&self) -> &str {
+    pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    pub(super) fn open(self, allow_loopback: bool) -> Result<Discovery, ConfigError> {
+    pub(super) fn open(self, allow_loopback: bool, member: Member) -> Result<Discovery, ConfigError> {
         let Self { url, same_origin, .. } = self;
         let endpoint = Endpoint::new(&url, allow_loopback)?;
         if url.contains('?') {
@@ -81,7 +77,7 @@ impl Issuer {
         let places = places(endpoint.uri());
         let places: Vec<_> =
             places.iter().map(|place| Endpoint::new(place, allow_loopback)).collect::<Result<_, _>>()?;
-        Ok(Discovery { issuer: url, endpoint, places, same_origin, allow_loopback, known: Mutex::default() })
+        Ok(Discovery { issuer: url, endpoint, places, same_origin, allow_loopback, member, known: Mutex::default() })
     }
 }
 
@@ -113,57 +109,68 @@ fn places(issuer: &Uri) -> Vec<String> {
     }
 }
 
-/// For how long it is remembered where the keys are.
+/// For how long it is remembered where something is.
 const REMEMBERED: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Finds out where the keys are, and remembers it for half a day, or until they are not there.
+/// What is looked for in the metadata (RFC 8414, section 2).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Member {
+    #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "no keys are fetched"))]
+    JwksUri,
+    #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
+    IntrospectionEndpoint,
+}
+
+/// Finds out where something is, and remembers it for half a day, or until it is not there.
 pub(super) struct Discovery {
     issuer: String,
     endpoint: Endpoint,
     places: Vec<Endpoint>,
     same_origin: bool,
     allow_loopback: bool,
+    member: Member,
+    // Held while metadata is fetched, so that many who need it at once cause one fetch. They are tasks of their own, whose
+    // time is bounded.
     known: Mutex<Option<Known>>,
 }
 
-/// Where the keys were found.
-#[derive(Clone)]
+/// Where something was found.
 struct Known {
     endpoint: Endpoint,
     until: Instant,
 }
 
 impl Discovery {
-    pub(super) async fn keys_at(&self, fetcher: &Fetcher) -> Result<Endpoint, FetchError> {
-        let known = self.known().clone();
-        if let Some(Known { endpoint, until }) = &known
+    pub(super) async fn find(&self, documents: &Documents) -> Result<Endpoint, FetchError> {
+        let mut known = self.known.lock().await;
+        if let Some(Known { endpoint, until }) = &*known
             && Instant::now() < *until
         {
             return Ok(endpoint.clone());
         }
-        match self.find(fetcher).await {
+        match self.look(documents).await {
             Ok(endpoint) => {
-                *self.known() = Some(Known { endpoint: endpoint.clone(), until: Instant::now() + REMEMBERED });
+                *known = Some(Known { endpoint: endpoint.clone(), until: Instant::now() + REMEMBERED });
                 Ok(endpoint)
             }
             // Metadata that says something else is to be heeded.
             Err(error @ FetchError::Document(_)) => Err(error),
-            // If it is out of reach, the keys may be all the same where they were.
-            Err(error) => known.map(|known| known.endpoint).ok_or(error),
+            // If it is out of reach, what it told of may be all the same where it was.
+            Err(error) => known.as_ref().map(|known| known.endpoint.clone()).ok_or(error),
         }
     }
 
     /// Has the metadata asked for again.
-    pub(super) fn doubt(&self) {
-        if let Some(known) = &mut *self.known() {
+    pub(super) async fn doubt(&self) {
+        if let Some(known) = &mut *self.known.lock().await {
             known.until = Instant::now();
         }
     }
 
-    async fn find(&self, fetcher: &Fetcher) -> Result<Endpoint, FetchError> {
+    async fn look(&self, documents: &Documents) -> Result<Endpoint, FetchError> {
         let mut failure = FetchError::Status(StatusCode::NOT_FOUND);
         for place in &self.places {
-            match self.ask(fetcher, place).await {
+            match self.ask(documents, place).await {
                 Ok(found) => return Ok(found),
                 // One that is not there says less than one that fails in another way.
                 Err(FetchError::Status(StatusCode::NOT_FOUND)) => {}
@@ -173,17 +180,14 @@ impl Discovery {
         Err(failure)
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn ask(&self, fetcher: &Fetcher, place: &Endpoint) -> Result<Endpoint, FetchError> {
+    async fn ask(&self, documents: &Documents, place: &Endpoint) -> Result<Endpoint, FetchError> {
         #[derive(Deserialize)]
         struct Metadata {
             issuer: String,
-            jwks_uri: String,
+            jwks_uri: Option<String>,
+            introspection_endpoint: Option<String>,
         }
-        let response = fetcher.get(place, None).await?;
+        let response = documents.get(place, None).await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
@@ -192,11 +196,16 @@ impl Discovery {
             let text = format!("the metadata is that of {:?}, not of {:?}", metadata.issuer, self.issuer);
             return Err(FetchError::document(text));
         }
-        let keys = Endpoint::new(&metadata.jwks_uri, self.allow_loopback).map_err(FetchError::document)?;
-        if self.same_origin && !self.endpoint.is_origin_of(&keys) {
-            return Err(FetchError::document(format!("the keys are elsewhere, at {:?}", metadata.jwks_uri)));
+        let (name, url) = match self.member {
+            Member::JwksUri => ("jwks_uri", metadata.jwks_uri),
+            Member::IntrospectionEndpoint => ("introspection_endpoint", metadata.introspection_endpoint),
+        };
+        let url = url.ok_or_else(|| FetchError::document(format!("the metadata has no {name}")))?;
+        let found = Endpoint::new(&url, self.allow_loopback).map_err(FetchError::document)?;
+        if self.same_origin && !self.endpoint.is_origin_of(&found) {
+            return Err(FetchError::document(format!("{name} leads elsewhere, to {url:?}")));
         }
-        Ok(keys)
+        Ok(found)
     }
 }
 

@@ -1,0 +1,111 @@
+//! The authorization server, and how it is asked about a token.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::Full;
+use serde::Deserialize;
+
+use super::client_auth::ClientAuth;
+use super::form::Form;
+use super::signed::{MEDIA_TYPE, Signed};
+use crate::bearer::access::{AGENT, Documents};
+use crate::bearer::discovery::Discovery;
+use crate::bearer::jwks::object;
+use crate::fetch::{Endpoint, FetchError};
+
+/// The server that says which tokens are active.
+pub(super) struct Server {
+    pub(super) documents: Documents,
+    pub(super) place: Place,
+    pub(super) auth: ClientAuth,
+    pub(super) issuer: Option<Arc<str>>,
+    /// How answers are verified, if they are signed.
+    pub(super) signed: Option<Signed>,
+}
+
+/// Where it is asked.
+pub(super) enum Place {
+    Url(Endpoint),
+    Issuer(Discovery),
+}
+
+/// Why there is no answer about a token.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) error: Arc<FetchError>,
+    /// Whether this service is not let ask, which nobody else can mend.
+    pub(super) is_ours: bool,
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self { error: Arc::new(error), is_ours: false }
+    }
+}
+
+impl Server {
+    /// Asks about a token (RFC 7662, section 2.1).
+    pub(super) async fn ask(&self, token: &str, now: SystemTime) -> Result<Bytes, Failure> {
+        let endpoint = match &self.place {
+            Place::Url(endpoint) => endpoint.clone(),
+            Place::Issuer(discovery) => discovery.find(&self.documents).await?,
+        };
+        let answer = self.ask_at(&endpoint, token, now).await;
+        if let (Err(_), Place::Issuer(discovery)) = (&answer, &self.place) {
+            // It may have moved.
+            discovery.doubt().await;
+        }
+        answer
+    }
+
+    async fn ask_at(&self, endpoint: &Endpoint, token: &str, now: SystemTime) -> Result<Bytes, Failure> {
+        let response = self.documents.client.fetch(self.question(endpoint, token, now)?).await?;
+        match (response.status(), &self.signed) {
+            (StatusCode::OK, None) => Ok(response.into_body()),
+            (StatusCode::OK, Some(signed)) => Ok(signed.open(response.body(), now).await?),
+            (status, _) => {
+                let is_ours = is_refusal(status, response.body());
+                Err(Failure { error: Arc::new(FetchError::Status(status)), is_ours })
+            }
+        }
+    }
+
+    /// A form in a POST: a URL would stand in logs.
+    fn question(&self, endpoint: &Endpoint, token: &str, now: SystemTime) -> Result<Request<Full<Bytes>>, FetchError> {
+        let uri = endpoint.uri();
+        let mut request = Request::post(uri.clone()).body(Full::default()).map_err(FetchError::local)?;
+        let headers = request.headers_mut();
+        let accept = if self.signed.is_some() { MEDIA_TYPE } else { "application/json" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(USER_AGENT, AGENT);
+        let mut form = Form::new();
+        form.push("token", token);
+        form.push("token_type_hint", "access_token");
+        match &self.issuer {
+            Some(issuer) => self.auth.prove(&mut form, headers, issuer, now)?,
+            None => self.auth.prove(&mut form, headers, &uri.to_string(), now)?,
+        }
+        *request.body_mut() = Full::new(form.into_body());
+        Ok(request)
+    }
+}
+
+/// Returns whether the server does not let this service ask: 401 (RFC 7662, section 2.3), 403, or 400 with an error code that
+/// says so (RFC 6749, section 5.2).
+fn is_refusal(status: StatusCode, body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Document {
+        error: String,
+    }
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => true,
+        StatusCode::BAD_REQUEST => object::<Document>(body)
+            .is_ok_and(|document| matches!(document.error.as_str(), "invalid_client" | "unauthorized_client")),
+        _ => false,
+    }
+}

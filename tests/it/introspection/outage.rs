@@ -1,0 +1,194 @@
+//! What happens while the server is out of reach.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, advance};
+use tower_keep::{Cause, Introspection};
+
+use super::{Reply, Server, TOKEN, good, outcome, verdict};
+
+const UNAVAILABLE: &str = "introspection_unavailable";
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Asks about one token after another until the server is left alone, and returns how long that lasts.
+async fn left_alone_for(tokens: &Introspection, server: &Server) -> Duration {
+    let before = server.asked();
+    let start = Instant::now();
+    loop {
+        assert_eq!(outcome(tokens, "another").await, UNAVAILABLE);
+        if server.asked() > before {
+            return Instant::now() - start;
+        }
+        advance(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_be_reached_is_left_alone_for_longer_and_longer() {
+    let server = Server::new(Reply::Broken);
+    let tokens = server.asker().build().unwrap();
+    assert_eq!(outcome(&tokens, TOKEN).await, UNAVAILABLE);
+
+    for most in [1, 2, 4, 8, 16, 32, 60, 60, 60].map(seconds) {
+        let rejection = verdict(&tokens, TOKEN).await.unwrap_err();
+        let promised = rejection.retry_after().unwrap();
+
+        let waited = left_alone_for(&tokens, &server).await;
+
+        assert!(waited <= most + Duration::from_millis(10) && waited >= most / 2, "{waited:?} of {most:?}");
+        assert!(promised <= waited && waited <= promised + Duration::from_millis(10), "{promised:?}, {waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_comes_back_is_asked_by_one_and_then_by_all() {
+    let server = Server::new(Reply::Broken).taking(Duration::from_millis(100));
+    let tokens = server.asker().build().unwrap();
+    assert_eq!(outcome(&tokens, TOKEN).await, UNAVAILABLE);
+    server.reply_with(Reply::ok(&good()));
+    advance(seconds(1)).await;
+
+    let (first, second) = tokio::join!(outcome(&tokens, "a"), outcome(&tokens, "b"));
+
+    assert_eq!((first, second), ("ok", UNAVAILABLE));
+    assert_eq!(server.asked(), 2);
+    assert_eq!(outcome(&tokens, "b").await, "ok");
+    // The next failure is the first one again.
+    server.reply_with(Reply::Broken);
+    assert_eq!(outcome(&tokens, "c").await, UNAVAILABLE);
+    assert!(verdict(&tokens, "d").await.unwrap_err().retry_after().unwrap() <= seconds(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_questions_that_fail_at_once_are_one_failure() {
+    let server = Server::new(Reply::Broken).taking(Duration::from_millis(100));
+    let tokens = server.asker().build().unwrap();
+    let mut callers = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let tokens = tokens.clone();
+        callers.spawn(async move { verdict(&tokens, &format!("t{number}")).await.unwrap_err().retry_after().unwrap() });
+    }
+
+    let waits = callers.join_all().await;
+
+    assert_eq!(server.asked(), 100);
+    assert!(waits.iter().all(|wait| *wait <= seconds(1)), "{waits:?}");
+    advance(seconds(1)).await;
+    server.reply_with(Reply::ok(&good()));
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_silent_costs_five_seconds_once() {
+    let server = Server::new(Reply::Silence);
+    let tokens = server.asker().build().unwrap();
+    let start = Instant::now();
+
+    let rejection = verdict(&tokens, TOKEN).await.unwrap_err();
+
+    assert_eq!(rejection.cause(), Cause::Unavailable);
+    assert_eq!(Instant::now() - start, seconds(5));
+    assert_eq!(outcome(&tokens, "another").await, UNAVAILABLE);
+    assert_eq!(Instant::now() - start, seconds(5));
+    assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn remembered_tokens_serve_while_the_server_is_down() {
+    let server = Server::content();
+    let tokens = server.asker().build().unwrap();
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+    server.reply_with(Reply::Broken);
+
+    for second in 0..60 {
+        assert_eq!(outcome(&tokens, TOKEN).await, "ok", "{second}");
+        assert_eq!(outcome(&tokens, "another").await, UNAVAILABLE, "{second}");
+        advance(seconds(1)).await;
+    }
+
+    assert_eq!(outcome(&tokens, TOKEN).await, UNAVAILABLE);
+    assert!(server.asked() < 10, "{}", server.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_token_that_the_server_chokes_on_is_nobody_elses_outage() {
+    let server = Server::content();
+    let tokens = server.asker().build().unwrap();
+    for round in 0..10 {
+        server.reply_with(Reply::status(500));
+        for _ in 0..2 {
+            assert_eq!(outcome(&tokens, "poison").await, UNAVAILABLE);
+        }
+        server.reply_with(Reply::ok(&good()));
+
+        assert_eq!(outcome(&tokens, &format!("t{round}")).await, "ok");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_in_a_row_are_an_outage() {
+    for (reply, reason) in [
+        (Reply::status(500), UNAVAILABLE),
+        (Reply::Answer(http::StatusCode::OK, "<html>".to_owned()), UNAVAILABLE),
+        (Reply::status(401), "introspection_unauthorized"),
+    ] {
+        let server = Server::new(reply);
+        let tokens = server.asker().build().unwrap();
+
+        for number in 0..10 {
+            assert_eq!(outcome(&tokens, &format!("t{number}")).await, reason);
+        }
+
+        assert_eq!(server.asked(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_not_remembered_for_the_token() {
+    let server = Server::new(Reply::status(503));
+    let tokens = server.asker().build().unwrap();
+    assert_eq!(outcome(&tokens, TOKEN).await, UNAVAILABLE);
+    server.reply_with(Reply::ok(&good()));
+
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_of_which_nothing_comes_is_not_the_last() {
+    let server = Server::new(Reply::Broken);
+    let tokens = server.asker().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let asked = server.clone();
+    let abandoned = tokens.clone();
+    // A runtime that ends with the question under way.
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            assert_eq!(outcome(&abandoned, TOKEN).await, UNAVAILABLE);
+            advance(seconds(1)).await;
+            asked.reply_with(Reply::Silence);
+            let waiting = tokio::time::timeout(Duration::from_millis(1), verdict(&abandoned, TOKEN));
+            assert!(waiting.await.is_err());
+            assert_eq!(asked.asked(), 2);
+        });
+    })
+    .join()
+    .unwrap();
+    server.reply_with(Reply::ok(&good()));
+
+    advance(seconds(10)).await;
+
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+}
+
+#[test]
+fn without_a_runtime_it_is_our_fault() {
+    let tokens = Server::content().asker().build().unwrap();
+    let token = tower_keep::PresentedToken::from_text(TOKEN).unwrap();
+
+    let verdict = tower_keep::TokenVerifier::verify(&tokens, &token).now().unwrap();
+
+    assert_eq!(verdict.unwrap_err().cause(), Cause::Unavailable);
+}
