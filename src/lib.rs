@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod auth;
 #[cfg(feature = "bearer")]
 pub mod bearer;
+mod catalogue;
 pub mod challenge;
 pub mod clock;
 pub mod config;
@@ -39,6 +40,9 @@ pub use bearer::{
 };
 #[cfg(feature = "jwks")]
 pub use bearer::{Issuer, KeysStatus, RemoteKeys};
+#[cfg(feature = "bearer")]
+pub use bearer::{ProtectedResource, ResourceMetadata};
+pub use catalogue::ScopeCatalogue;
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, ConfigErrors};

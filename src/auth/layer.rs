@@ -132,6 +132,12 @@ impl<C: Scheme, R> AuthLayer<C, R> {
         Arc::clone(&self.scheme)
     }
 
+    /// Puts another scheme in the place of this one.
+    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "resources have layers over bearer tokens"))]
+    pub(crate) fn with_scheme<D: Scheme>(self, scheme: D) -> AuthLayer<D, R> {
+        AuthLayer::new_over(Arc::new(scheme), self.responder, self.settings)
+    }
+
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.settings;
         change(&mut settings);

@@ -31,7 +31,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::responder::is_grpc;
-use crate::{Anonymous, ConfigError, Principal, Rejection, Scopes, events};
+use crate::catalogue::listed;
+use crate::{Anonymous, ConfigError, Principal, Rejection, ScopeCatalogue, Scopes, events};
 
 /// Lets a request through if its principal holds the scopes it needs; 403 `insufficient_scope` otherwise.
 ///
@@ -44,6 +45,7 @@ use crate::{Anonymous, ConfigError, Principal, Rejection, Scopes, events};
 pub struct RequireScopes {
     rule: Arc<Result<Rule, ConfigError>>,
     hierarchy: Option<Arc<Hierarchy>>,
+    catalogue: Option<ScopeCatalogue>,
 }
 
 type Hierarchy = dyn Fn(&str, &str) -> bool + Send + Sync;
@@ -115,11 +117,32 @@ impl RequireScopes {
         self
     }
 
+    /// Checks the lists against a catalogue, and honours what it says about scopes that stand for others.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::ScopeUnlisted`] for a scope that the catalogue does not have, and those of [`check`](Self::check).
+    pub fn in_catalogue(mut self, catalogue: &ScopeCatalogue) -> Result<Self, ConfigError> {
+        self.check()?;
+        let scopes = |kind: &Kind| match kind {
+            Kind::All(scopes) | Kind::Any(scopes) => catalogue.check(scopes.iter()),
+            Kind::Principal => Ok(()),
+        };
+        match &*self.rule {
+            Ok(Rule::Every(kind)) => scopes(kind)?,
+            Ok(Rule::ByMethod(methods)) => methods.values().try_for_each(scopes)?,
+            Err(error) => return Err(error.clone()),
+        }
+        self.catalogue = Some(catalogue.clone());
+        Ok(self)
+    }
+
     /// Checks the lists.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Scope`], [`ConfigError::ScopesEmpty`] or [`ConfigError::MethodPath`].
+    /// [`ConfigError::Scope`], [`ConfigError::ScopesEmpty`], [`ConfigError::ScopeReserved`] or
+    /// [`ConfigError::MethodPath`].
     pub fn check(&self) -> Result<(), ConfigError> {
         match &*self.rule {
             Ok(_) => Ok(()),
@@ -128,7 +151,7 @@ impl RequireScopes {
     }
 
     fn of(rule: Result<Rule, ConfigError>) -> Self {
-        Self { rule: Arc::new(rule), hierarchy: None }
+        Self { rule: Arc::new(rule), hierarchy: None, catalogue: None }
     }
 
     /// Judges a request by its marker and its path.
@@ -155,7 +178,10 @@ impl RequireScopes {
             Err(error) => return Err(Rejection::misconfigured("scopes_misconfigured", error.clone())),
         };
         let holds = |needed: &str| {
-            let stands_for = |held| self.hierarchy.as_ref().is_some_and(|rule| rule(held, needed));
+            let stands_for = |held| {
+                self.hierarchy.as_ref().is_some_and(|rule| rule(held, needed))
+                    || self.catalogue.as_ref().is_some_and(|catalogue| catalogue.stands_for(held, needed))
+            };
             principal.scopes().iter().any(|held| held == needed || stands_for(held))
         };
         match need {
@@ -164,11 +190,6 @@ impl RequireScopes {
             _ => Ok(()),
         }
     }
-}
-
-fn listed<T: AsRef<str>>(scopes: impl IntoIterator<Item = T>) -> Result<Scopes, ConfigError> {
-    let scopes = Scopes::new(scopes)?;
-    if scopes.is_empty() { Err(ConfigError::ScopesEmpty) } else { Ok(scopes) }
 }
 
 impl fmt::Debug for RequireScopes {

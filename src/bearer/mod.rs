@@ -3,6 +3,7 @@
 pub mod denial;
 pub mod jwks;
 pub mod jwt;
+pub mod metadata;
 mod verified;
 mod verifier;
 
@@ -19,6 +20,7 @@ pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts};
 pub use jwks::{Issuer, KeysStatus, RemoteKeys};
 pub use jwks::{KeySet, VerificationKey};
 pub use jwt::{Algorithm, Jwt, JwtBuilder};
+pub use metadata::{ProtectedResource, ResourceMetadata};
 pub use verifier::{PresentedToken, TokenForm, TokenVerifier};
 
 use jwt::LEEWAY_MAX;
@@ -65,13 +67,14 @@ impl BearerLayer {
 pub struct Bearer {
     verifier: Arc<dyn TokenVerifier>,
     realm: String,
+    asks: Option<metadata::Asks>,
     denier: Option<Arc<dyn DenyAdmin>>,
 }
 
 impl Bearer {
     /// Accepts the tokens that a verifier says are good.
     pub fn new(verifier: impl TokenVerifier) -> Self {
-        Self { verifier: Arc::new(verifier), realm: "api".to_owned(), denier: None }
+        Self { verifier: Arc::new(verifier), realm: "api".to_owned(), asks: None, denier: None }
     }
 
     /// Denies tokens that came over plain HTTP, where [`RequireHttps::watch`](crate::RequireHttps::watch) finds them, on a
@@ -185,7 +188,8 @@ impl Scheme for Bearer {
     }
 
     fn challenges(&self) -> Vec<Challenge> {
-        vec![Challenge::new(SCHEME_NAME).with("realm", self.realm.clone())]
+        let challenge = Challenge::new(SCHEME_NAME).with("realm", self.realm.clone());
+        vec![self.asks.iter().fold(challenge, |challenge, asks| asks.add_to(challenge))]
     }
 
     fn owns(&self, authorization: &HeaderValue) -> Ownership {

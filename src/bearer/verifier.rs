@@ -45,6 +45,18 @@ pub trait TokenVerifier: Send + Sync + 'static {
 
     /// Returns which tokens the verifier takes where it shares `Authorization: Bearer` with another scheme.
     fn form(&self) -> TokenForm;
+
+    /// Returns who issues the tokens, for the metadata of a [`ProtectedResource`](crate::ProtectedResource): the exact
+    /// values of `iss`. The default names nobody.
+    fn issuers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns whom the tokens have to be for, if the verifier asks and tells; a
+    /// [`ProtectedResource`](crate::ProtectedResource) is one of them. The default does not tell.
+    fn audiences(&self) -> Option<Vec<String>> {
+        None
+    }
 }
 
 impl<V: TokenVerifier + ?Sized> TokenVerifier for Arc<V> {
@@ -54,6 +66,14 @@ impl<V: TokenVerifier + ?Sized> TokenVerifier for Arc<V> {
 
     fn form(&self) -> TokenForm {
         (**self).form()
+    }
+
+    fn issuers(&self) -> Vec<String> {
+        (**self).issuers()
+    }
+
+    fn audiences(&self) -> Option<Vec<String>> {
+        (**self).audiences()
     }
 }
 

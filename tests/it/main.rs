@@ -13,6 +13,7 @@ mod imported;
 mod keys;
 mod live;
 mod log;
+mod metadata;
 mod optional;
 mod pipeline;
 mod properties;

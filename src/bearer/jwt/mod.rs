@@ -135,6 +135,14 @@ impl TokenVerifier for Jwt {
     fn form(&self) -> TokenForm {
         TokenForm::Jwt
     }
+
+    fn issuers(&self) -> Vec<String> {
+        self.core.issuer().into_iter().map(str::to_owned).collect()
+    }
+
+    fn audiences(&self) -> Option<Vec<String>> {
+        self.core.audiences().map(<[String]>::to_vec)
+    }
 }
 
 impl fmt::Debug for Jwt {
@@ -230,6 +238,12 @@ impl KnownHeaders {
 
 /// A verifier whose type of claims is not told.
 trait Verify: Send + Sync {
+    /// Returns the issuer that is expected, unless any will do.
+    fn issuer(&self) -> Option<&str>;
+
+    /// Returns the audiences that are expected, unless any will do.
+    fn audiences(&self) -> Option<&[String]>;
+
     fn verify(&self, token: &[u8], keys: &Keys) -> Answer<Result<Principal, Rejection>>;
 
     /// Looks at what can be known of a token without keys, so that nobody waits for the sake of what is none.
@@ -287,6 +301,14 @@ fn unreadable(rejection: Rejection, token: &[u8]) -> Rejection {
 }
 
 impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
+    fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    fn audiences(&self) -> Option<&[String]> {
+        (!self.any_audience).then_some(&self.expected.audiences)
+    }
+
     fn inspect(&self, token: &[u8]) -> Result<(), Rejection> {
         if token.len() > self.token_limit {
             return Err(Rejection::invalid(TOO_LONG));
