@@ -61,6 +61,13 @@ pub enum ConfigError {
     },
     /// The verifier does not say who issues its tokens, so the metadata of the resource has nobody to name.
     AuthorizationServersMissing,
+    /// A login is required without a condition that it has to meet.
+    LoginConditionsMissing,
+    /// An authentication context class is empty, or has characters other than printable ASCII without space, `"` and `\`.
+    Acr {
+        /// What was given instead.
+        given: String,
+    },
     /// A method path is not `/package.Service/Method`.
     MethodPath {
         /// What was given instead.
@@ -224,6 +231,8 @@ impl fmt::Display for ConfigError {
                 write!(f, "no audience of the verifier is the resource {resource:?}")
             }
             Self::AuthorizationServersMissing => f.write_str("nobody is named who issues tokens for the resource"),
+            Self::LoginConditionsMissing => f.write_str("a login is required without a condition"),
+            Self::Acr { given } => write!(f, "{given:?} is not an authentication context class"),
             Self::MethodPath { given } => {
                 write!(f, "{given:?} is not a method path such as \"/package.Service/Method\"")
             }

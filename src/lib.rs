@@ -32,7 +32,7 @@ pub use api_key::{
     AdminError, ApiKey, ApiKeyLayer, DigestTag, FormatError, Found, IssueError, IssuedKey, KeyAdmin, KeyDigest,
     KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore, Lookup, MemoryStore, NewKey, Page, store_fn,
 };
-pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireScopes, Responder, Scheme};
+pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
 #[cfg(feature = "bearer")]
 pub use bearer::{
     Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Jwt, JwtBuilder, KeySet, MemoryDenyList,

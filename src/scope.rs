@@ -81,7 +81,7 @@ impl Scopes {
 }
 
 /// RFC 6749, section 3.3: `%x21 / %x23-5B / %x5D-7E`, at least one.
-fn is_token(scope: &str) -> bool {
+pub(crate) fn is_token(scope: &str) -> bool {
     is_token_of(scope.as_bytes())
 }
 

@@ -20,19 +20,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Extensions, Request, Response};
-use pin_project_lite::pin_project;
+use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::responder::is_grpc;
+use super::judged::{JudgedFuture, judged};
 use crate::catalogue::listed;
-use crate::{Anonymous, ConfigError, Principal, Rejection, ScopeCatalogue, Scopes, events};
+use crate::{ConfigError, Principal, Rejection, ScopeCatalogue, Scopes};
 
 /// Lets a request through if its principal holds the scopes it needs; 403 `insufficient_scope` otherwise.
 ///
@@ -154,24 +151,7 @@ impl RequireScopes {
         Self { rule: Arc::new(rule), hierarchy: None, catalogue: None }
     }
 
-    /// Judges a request by its marker and its path.
-    fn judge(&self, extensions: &Extensions, path: &str) -> Result<(), Rejection> {
-        let principal = match Principal::of(extensions) {
-            Ok(principal) => principal,
-            // The preflight of a request says nothing about who will send it.
-            Err(_) if extensions.get::<Anonymous>().is_some_and(Anonymous::is_preflight) => return Ok(()),
-            Err(rejection) => return Err(rejection),
-        };
-        self.judge_principal(principal, path).map_err(|rejection| {
-            let rejection = rejection.presented_as(principal.auth_scheme());
-            match principal.credential_id() {
-                Some(id) => rejection.about(id),
-                None => rejection,
-            }
-        })
-    }
-
-    fn judge_principal(&self, principal: &Principal, path: &str) -> Result<(), Rejection> {
+    fn judge(&self, principal: &Principal, path: &str) -> Result<(), Rejection> {
         let need = match &*self.rule {
             Ok(Rule::Every(need)) => need,
             Ok(Rule::ByMethod(methods)) => methods.get(path).ok_or(Rejection::forbidden("method_unlisted"))?,
@@ -227,55 +207,17 @@ where
 {
     type Response = Response<ResB>;
     type Error = S::Error;
-    type Future = RequireScopesFuture<S::Future, Response<ResB>>;
+    type Future = JudgedFuture<S::Future, Response<ResB>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let rejection = match self.scopes.judge(request.extensions(), request.uri().path()) {
-            Ok(()) => return RequireScopesFuture::Forwarding { response: self.inner.call(request) },
-            Err(rejection) => rejection,
-        };
-        let principal = request.extensions().get::<Principal>().and_then(Principal::guard);
-        let guard = principal.or_else(|| request.extensions().get::<Anonymous>().map(Anonymous::guard));
-        if let Some(guard) = guard
-            && guard.is_report_only()
-        {
-            events::refused(guard.log(), &rejection, true);
-            return RequireScopesFuture::Forwarding { response: self.inner.call(request) };
-        }
-        let response =
-            rejection.into_response_under(guard.map(Arc::as_ref), is_grpc(request.method(), request.headers()));
-        RequireScopesFuture::Refused { response: Some(response) }
-    }
-}
-
-pin_project! {
-    /// The response of a [`RequireScopesService`].
-    #[project = FutureProj]
-    #[derive(Debug)]
-    #[allow(missing_docs, reason = "the fields are private in all but name")]
-    pub enum RequireScopesFuture<F, R> {
-        #[doc(hidden)]
-        Forwarding { #[pin] response: F },
-        #[doc(hidden)]
-        Refused { response: Option<R> },
-    }
-}
-
-impl<F, R, E> Future for RequireScopesFuture<F, R>
-where
-    F: Future<Output = Result<R, E>>,
-{
-    type Output = Result<R, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            FutureProj::Forwarding { response } => response.poll(cx),
-            // A future that is polled after it was ready has nothing left to give.
-            FutureProj::Refused { response } => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
+        let path = request.uri().path();
+        match judged(&request, |principal| self.scopes.judge(principal, path)) {
+            Ok(()) => JudgedFuture::Forwarding { response: self.inner.call(request) },
+            Err(response) => JudgedFuture::Refused { response: Some(response) },
         }
     }
 }

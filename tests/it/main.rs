@@ -13,6 +13,7 @@ mod imported;
 mod keys;
 mod live;
 mod log;
+mod login;
 mod metadata;
 mod optional;
 mod pipeline;

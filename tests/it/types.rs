@@ -51,6 +51,8 @@ fn every_error_says_what_is_wrong_in_one_line() {
         ConfigError::ResourceUrl { given: given() },
         ConfigError::ResourceAudience { resource: given() },
         ConfigError::AuthorizationServersMissing,
+        ConfigError::LoginConditionsMissing,
+        ConfigError::Acr { given: given() },
         ConfigError::MethodPath { given: given() },
         ConfigError::Realm { given: given() },
         ConfigError::KeyPrefix { length: 3 },

@@ -382,7 +382,8 @@ impl Settings {
 }
 
 /// Claims that cannot hold the subject or scopes.
-const RESERVED: [&str; 10] = ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "at_hash", "c_hash"];
+const RESERVED: [&str; 12] =
+    ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "acr", "auth_time", "cnf", "at_hash", "c_hash"];
 
 /// Returns whether a `typ` may be one of access tokens: it is a name, and not that of a token which proves or tells something
 /// else (RFC 8725, section 3.11).

@@ -13,16 +13,18 @@ use crate::{Answer, Principal, Rejection, Scopes};
 /// What a token says, once its signature and its fixed claims are known to be good.
 pub(crate) struct Token<T> {
     issuer: Option<Arc<str>>,
-    /// Subject, token id and session id behind each other, in one piece of memory.
+    /// Subject, token id, session id and class of the login behind each other, in one piece of memory.
     texts: Box<str>,
     subject: usize,
     jti: Option<usize>,
     sid: Option<usize>,
+    acr: Option<usize>,
     kid: Option<Arc<str>>,
     scopes: Scopes,
     exp: Duration,
     nbf: Option<Duration>,
     iat: Option<Duration>,
+    auth_time: Option<Duration>,
     details: T,
 }
 
@@ -37,18 +39,20 @@ impl<T> Token<T> {
     ) -> Self {
         let scopes = claims.take_scopes().unwrap_or_default();
         let issuer = issuer.or_else(|| claims.iss.as_deref().map(Arc::from));
-        let texts = [&claims.sub, &claims.jti, &claims.sid].map(|text| text.as_deref());
+        let texts = [&claims.sub, &claims.jti, &claims.sid, &claims.acr].map(|text| text.as_deref());
         Self {
             issuer,
             texts: texts.map(Option::unwrap_or_default).concat().into_boxed_str(),
             subject: texts[0].map_or(0, str::len),
             jti: texts[1].map(str::len),
             sid: texts[2].map(str::len),
+            acr: texts[3].map(str::len),
             kid,
             scopes,
             exp,
             nbf: claims.nbf,
             iat: claims.iat,
+            auth_time: claims.auth_time,
             details,
         }
     }
@@ -105,6 +109,15 @@ impl<T: Any + Send + Sync> Identity for Token<T> {
 
     fn details(&self) -> Option<&(dyn Any + Send + Sync)> {
         Some(&self.details)
+    }
+
+    fn acr(&self) -> Option<&str> {
+        let start = self.subject + self.jti.unwrap_or_default() + self.sid.unwrap_or_default();
+        self.texts.get(start..start + self.acr?)
+    }
+
+    fn auth_time(&self) -> Option<SystemTime> {
+        self.auth_time.map(|login| UNIX_EPOCH + login)
     }
 }
 
