@@ -22,6 +22,7 @@ pub mod principal;
 pub mod rejection;
 pub mod scope;
 pub mod secret;
+mod standing;
 mod store_error;
 mod token;
 pub mod web;
@@ -55,6 +56,7 @@ pub use principal::{Anonymous, Principal};
 pub use rejection::{Cause, Rejection};
 pub use scope::Scopes;
 pub use secret::Secret;
+pub use standing::{Ending, Standing};
 pub use store_error::StoreError;
 
 // The snippets of the README compile, or the tests fail.

@@ -28,7 +28,7 @@ use crate::auth::{Guard, no_layer};
 use crate::{Rejection, Scopes};
 
 /// Where a principal's facts come from. A key record is one, so that a hit in memory costs a reference count.
-pub(crate) trait Identity: Send + Sync {
+pub(crate) trait Identity: Any + Send + Sync {
     fn subject(&self) -> &str;
     fn scheme(&self) -> &str;
     fn issuer(&self) -> Option<&str>;
@@ -160,6 +160,13 @@ impl Principal {
     /// Returns the principal of the layer outside this one, where two are stacked and both have to be satisfied.
     pub fn before(&self) -> Option<&Self> {
         self.before.as_deref()
+    }
+
+    /// Returns where its facts come from, if that is of a type.
+    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "tokens are asked about again"))]
+    pub(crate) fn identity_as<T: Any>(&self) -> Option<&T> {
+        let identity: &dyn Any = &*self.identity;
+        identity.downcast_ref()
     }
 
     pub(crate) fn guard(&self) -> Option<&Arc<Guard>> {

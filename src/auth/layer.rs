@@ -8,6 +8,7 @@ use tower_layer::Layer;
 use super::{Auth, Guard, Or, Problem, Scheme};
 use crate::ConfigError;
 use crate::events::REFUSALS_PER_SECOND;
+use crate::standing::Keeper;
 
 /// Guards a service by a [`Scheme`]. `ApiKeyLayer` is this layer over the API key scheme.
 ///
@@ -146,7 +147,8 @@ impl<C: Scheme, R> AuthLayer<C, R> {
 
     fn new_over(scheme: Arc<C>, responder: R, settings: Settings) -> Self {
         let Settings { report_only, refusals_per_second, .. } = settings;
-        let guard = Arc::new(Guard::new(&*scheme, report_only, refusals_per_second));
+        let guard = Guard::new(&*scheme, report_only, refusals_per_second);
+        let guard = Arc::new(guard.kept_by(Keeper::of(Arc::clone(&scheme))));
         Self { scheme, responder, settings, guard }
     }
 }

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
 use super::{Admission, Ownership, Scheme};
-use crate::{Answer, Challenge, ConfigError, Exposure, Rejection};
+use crate::{Answer, Challenge, ConfigError, Exposure, Principal, Rejection, Standing};
 
 /// One scheme or the other: what [`AuthLayer::or`](crate::AuthLayer::or) makes.
 ///
@@ -93,6 +93,10 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
             }
         }
         challenges
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        self.first.standing(principal).or_else(|| self.second.standing(principal))
     }
 
     fn owns(&self, authorization: &HeaderValue) -> Ownership {

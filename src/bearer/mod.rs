@@ -27,7 +27,8 @@ use jwt::LEEWAY_MAX;
 
 use crate::auth::{Ownership, Problem};
 use crate::{
-    Admission, Answer, AuthLayer, Cause, Challenge, ConfigError, Exposure, Principal, Rejection, Scheme, token,
+    Admission, Answer, AuthLayer, Cause, Challenge, ConfigError, Exposure, Principal, Rejection, Scheme, Standing,
+    token,
 };
 
 /// What [`Principal::scheme`] says.
@@ -185,6 +186,10 @@ impl Scheme for Bearer {
             }
             Err(_) => Exposure::worthless(),
         })
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        self.verifier.standing(principal)
     }
 
     fn challenges(&self) -> Vec<Challenge> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::{Answer, Principal, Rejection};
+use crate::{Answer, Principal, Rejection, Standing};
 
 /// Says whether a bearer token is good, and of whom it speaks. [`Jwt`](crate::Jwt) is one; a verifier of one's own is one
 /// method:
@@ -57,6 +57,12 @@ pub trait TokenVerifier: Send + Sync + 'static {
     fn audiences(&self) -> Option<Vec<String>> {
         None
     }
+
+    /// Asks how a principal stands that the verifier let in before; see [`Scheme::standing`](crate::Scheme::standing).
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        let _ = principal;
+        None
+    }
 }
 
 impl<V: TokenVerifier + ?Sized> TokenVerifier for Arc<V> {
@@ -74,6 +80,10 @@ impl<V: TokenVerifier + ?Sized> TokenVerifier for Arc<V> {
 
     fn audiences(&self) -> Option<Vec<String>> {
         (**self).audiences()
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        (**self).standing(principal)
     }
 }
 

@@ -6,6 +6,7 @@ mod admin;
 mod axum_stack;
 mod challenges;
 mod credentials;
+mod ended;
 mod events;
 mod grpc;
 mod https;

@@ -84,7 +84,7 @@ pub(crate) use builder::LEEWAY_MAX;
 use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
 use crate::token::is_token68;
-use crate::{Answer, Clock, ConfigError, Principal, Rejection};
+use crate::{Answer, Clock, ConfigError, Principal, Rejection, Standing};
 use builder::Source;
 use claims::{Expected, Registered};
 use live::Live;
@@ -142,6 +142,10 @@ impl TokenVerifier for Jwt {
 
     fn audiences(&self) -> Option<Vec<String>> {
         self.core.audiences().map(<[String]>::to_vec)
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        self.core.standing(principal)
     }
 }
 
@@ -244,6 +248,9 @@ trait Verify: Send + Sync {
     /// Returns the audiences that are expected, unless any will do.
     fn audiences(&self) -> Option<&[String]>;
 
+    /// Asks how the token of a principal stands, if it has one of this kind.
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>>;
+
     fn verify(&self, token: &[u8], keys: &Keys) -> Answer<Result<Principal, Rejection>>;
 
     /// Looks at what can be known of a token without keys, so that nobody waits for the sake of what is none.
@@ -307,6 +314,10 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
 
     fn audiences(&self) -> Option<&[String]> {
         (!self.any_audience).then_some(&self.expected.audiences)
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        Some(self.conditions.standing(principal.identity_as()?, self.clock.now()))
     }
 
     fn inspect(&self, token: &[u8]) -> Result<(), Rejection> {

@@ -8,7 +8,7 @@ use super::claims::Registered;
 use crate::bearer::SCHEME;
 use crate::bearer::denial::{DenyList, TokenFacts};
 use crate::principal::Identity;
-use crate::{Answer, Principal, Rejection, Scopes};
+use crate::{Answer, Ending, Principal, Rejection, Scopes, Standing};
 
 /// What a token says, once its signature and its fixed claims are known to be good.
 pub(crate) struct Token<T> {
@@ -159,6 +159,23 @@ impl<T: Any + Send + Sync> Conditions<T> {
                 Answer::later(async move { judge(denied.await, &token) })
             }
         }
+    }
+
+    /// Judges a token that was good before.
+    pub(crate) fn standing(&self, token: &Token<T>, now: SystemTime) -> Answer<Standing> {
+        let Ok(now) = now.duration_since(UNIX_EPOCH) else { return Answer::Now(Standing::Unknown) };
+        match self.fault(token, now) {
+            Some("token_expired" | "token_too_old") => return Answer::Now(Standing::Ended(Ending::Expired)),
+            Some(_) => return Answer::Now(Standing::Ended(Ending::Denied)),
+            None => {}
+        }
+        let left = Some(token.exp.saturating_add(self.leeway).saturating_sub(now));
+        let Some(deny_list) = &self.deny_list else { return Answer::Now(Standing::Good { left }) };
+        deny_list.denies(&token.facts()).map(move |denied| match denied {
+            Ok(false) => Standing::Good { left },
+            Ok(true) => Standing::Ended(Ending::Denied),
+            Err(_) => Standing::Unknown,
+        })
     }
 
     /// Returns what is wrong with a token at a time since 1970.
