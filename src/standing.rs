@@ -87,7 +87,7 @@ impl Principal {
                 for principal in std::iter::successors(Some(&principal), |principal| principal.before()) {
                     let Some(answer) = principal.standing() else { continue };
                     // A list that does not answer keeps nobody from looking at the time.
-                    let next = match timeout(interval, answer.into_future()).await {
+                    let next = match timeout(interval.min(EVERY), answer.into_future()).await {
                         Ok(Standing::Ended(ending)) => return ending,
                         Ok(Standing::Good { left: Some(left) }) => left.min(interval),
                         Ok(Standing::Good { left: None } | Standing::Unknown) => interval,

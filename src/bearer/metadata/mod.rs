@@ -24,8 +24,9 @@
 //! let (guard, metadata) = BearerLayer::new(tokens).protect(&resource)?;
 //! let app = axum::Router::new()
 //!     .route_service("/mcp", mcp)
-//!     .layer(RequireScopes::all(["tools:call"]).in_catalogue(&catalogue)?)
-//!     .layer(guard)
+//!     .route_layer(RequireScopes::all(["tools:call"]).in_catalogue(&catalogue)?)
+//!     // Around the routes alone: clients try other well-known paths, too, and have to see that they are not there.
+//!     .route_layer(guard)
 //!     // Outside of the guard: who has no token yet has to read it.
 //!     .route_service(metadata.path(), metadata.clone());
 //! # Ok(app)
