@@ -34,6 +34,15 @@ impl Challenge {
         self
     }
 
+    /// Takes over the parameters of another challenge that this one has none for.
+    pub(crate) fn add_missing(&mut self, other: Self) {
+        for (name, value) in other.params {
+            if !self.params.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                self.params.push((name, value));
+            }
+        }
+    }
+
     /// Returns the authentication scheme.
     pub const fn scheme(&self) -> &'static str {
         self.scheme

@@ -38,6 +38,36 @@ pub enum ConfigError {
     },
     /// A list of needed scopes is empty, so it is not clear who may pass.
     ScopesEmpty,
+    /// A scope is not in the catalogue of the API.
+    ScopeUnlisted {
+        /// The scope.
+        given: String,
+    },
+    /// A scope is one that clients ask an authorization server for, and that no resource needs: `offline_access`.
+    ScopeReserved {
+        /// The scope.
+        given: String,
+    },
+    /// The identifier of a resource is not an `https` URL as clients write it: host in lower case, no user, no query, no
+    /// fragment, no port 443 (RFC 9728, section 1.2).
+    ResourceUrl {
+        /// What was given instead.
+        given: String,
+    },
+    /// A resource is named whose tokens the verifier does not accept, since its audience is another one.
+    ResourceAudience {
+        /// The resource.
+        resource: String,
+    },
+    /// The verifier does not say who issues its tokens, so the metadata of the resource has nobody to name.
+    AuthorizationServersMissing,
+    /// A login is required without a condition that it has to meet.
+    LoginConditionsMissing,
+    /// An authentication context class is empty, or has characters other than printable ASCII without space, `"` and `\`.
+    Acr {
+        /// What was given instead.
+        given: String,
+    },
     /// A method path is not `/package.Service/Method`.
     MethodPath {
         /// What was given instead.
@@ -202,6 +232,19 @@ impl fmt::Display for ConfigError {
             Self::Origin { given } => write!(f, "{given:?} is not an origin such as \"https://app.example.com\""),
             Self::Scope { given } => write!(f, "{given:?} is not a scope token"),
             Self::ScopesEmpty => f.write_str("the list of needed scopes is empty"),
+            Self::ScopeUnlisted { given } => write!(f, "scope {given:?} is not in the catalogue"),
+            Self::ScopeReserved { given } => write!(f, "scope {given:?} is asked of an authorization server alone"),
+            Self::ResourceUrl { given } => write!(
+                f,
+                "{given:?} is not the identifier of a resource such as \"https://api.example.com/mcp\": https, host in \
+                 lower case, no user, port 443, query or fragment"
+            ),
+            Self::ResourceAudience { resource } => {
+                write!(f, "no audience of the verifier is the resource {resource:?}")
+            }
+            Self::AuthorizationServersMissing => f.write_str("nobody is named who issues tokens for the resource"),
+            Self::LoginConditionsMissing => f.write_str("a login is required without a condition"),
+            Self::Acr { given } => write!(f, "{given:?} is not an authentication context class"),
             Self::MethodPath { given } => {
                 write!(f, "{given:?} is not a method path such as \"/package.Service/Method\"")
             }

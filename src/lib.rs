@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod auth;
 #[cfg(feature = "bearer")]
 pub mod bearer;
+mod catalogue;
 pub mod challenge;
 pub mod clock;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod principal;
 pub mod rejection;
 pub mod scope;
 pub mod secret;
+mod standing;
 mod store_error;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -33,7 +35,7 @@ pub use api_key::{
     AdminError, ApiKey, ApiKeyLayer, DigestTag, FormatError, Found, IssueError, IssuedKey, KeyAdmin, KeyDigest,
     KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore, Lookup, MemoryStore, NewKey, Page, store_fn,
 };
-pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireScopes, Responder, Scheme};
+pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use bearer::Issuer;
 #[cfg(feature = "bearer")]
@@ -45,6 +47,9 @@ pub use bearer::{
 pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
 #[cfg(feature = "jwks")]
 pub use bearer::{KeysStatus, RemoteKeys};
+#[cfg(feature = "bearer")]
+pub use bearer::{ProtectedResource, ResourceMetadata};
+pub use catalogue::ScopeCatalogue;
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, ConfigErrors};
@@ -57,6 +62,7 @@ pub use principal::{Anonymous, Principal};
 pub use rejection::{Cause, Rejection};
 pub use scope::Scopes;
 pub use secret::Secret;
+pub use standing::{Ending, Standing};
 pub use store_error::StoreError;
 
 // The snippets of the README compile, or the tests fail.

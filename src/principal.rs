@@ -28,7 +28,7 @@ use crate::auth::{Guard, no_layer};
 use crate::{Rejection, Scopes};
 
 /// Where a principal's facts come from. A key record is one, so that a hit in memory costs a reference count.
-pub(crate) trait Identity: Send + Sync {
+pub(crate) trait Identity: Any + Send + Sync {
     fn subject(&self) -> &str;
     fn scheme(&self) -> &str;
     fn issuer(&self) -> Option<&str>;
@@ -36,6 +36,14 @@ pub(crate) trait Identity: Send + Sync {
     fn expires_at(&self) -> Option<SystemTime>;
     fn credential_id(&self) -> Option<&str>;
     fn details(&self) -> Option<&(dyn Any + Send + Sync)>;
+
+    fn acr(&self) -> Option<&str> {
+        None
+    }
+
+    fn auth_time(&self) -> Option<SystemTime> {
+        None
+    }
 }
 
 /// Who sent a request, and what they may do. Cloning shares it.
@@ -59,6 +67,8 @@ impl Principal {
                 scopes: Scopes::none(),
                 expires_at: None,
                 credential_id: None,
+                acr: None,
+                auth_time: None,
                 details: None,
             },
             superseded: None,
@@ -126,6 +136,17 @@ impl Principal {
         self.identity.credential_id()
     }
 
+    /// Returns how the subject logged in: the `acr` of a token, an authentication context class (OpenID Connect Core,
+    /// section 2; RFC 9068, section 2.2.1).
+    pub fn acr(&self) -> Option<&str> {
+        self.identity.acr()
+    }
+
+    /// Returns when the subject logged in: the `auth_time` of a token.
+    pub fn auth_time(&self) -> Option<SystemTime> {
+        self.identity.auth_time()
+    }
+
     /// Returns when the presented secret stops working, if a newer one has taken its place.
     pub const fn superseded(&self) -> Option<SystemTime> {
         self.superseded
@@ -139,6 +160,13 @@ impl Principal {
     /// Returns the principal of the layer outside this one, where two are stacked and both have to be satisfied.
     pub fn before(&self) -> Option<&Self> {
         self.before.as_deref()
+    }
+
+    /// Returns where its facts come from, if that is of a type.
+    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "tokens are asked about again"))]
+    pub(crate) fn identity_as<T: Any>(&self) -> Option<&T> {
+        let identity: &dyn Any = &*self.identity;
+        identity.downcast_ref()
     }
 
     pub(crate) fn guard(&self) -> Option<&Arc<Guard>> {
@@ -217,6 +245,20 @@ impl PrincipalBuilder {
         self
     }
 
+    /// Sets how the subject logged in.
+    #[must_use]
+    pub fn acr(mut self, class: impl Into<String>) -> Self {
+        self.facts.acr = Some(class.into());
+        self
+    }
+
+    /// Sets when the subject logged in.
+    #[must_use]
+    pub fn auth_time(mut self, when: SystemTime) -> Self {
+        self.facts.auth_time = Some(when);
+        self
+    }
+
     /// Marks the presented secret as superseded, until when it still works.
     #[must_use]
     pub fn superseded(mut self, until: SystemTime) -> Self {
@@ -280,6 +322,8 @@ struct Facts {
     scopes: Scopes,
     expires_at: Option<SystemTime>,
     credential_id: Option<String>,
+    acr: Option<String>,
+    auth_time: Option<SystemTime>,
     details: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -310,5 +354,13 @@ impl Identity for Facts {
 
     fn details(&self) -> Option<&(dyn Any + Send + Sync)> {
         self.details.as_deref()
+    }
+
+    fn acr(&self) -> Option<&str> {
+        self.acr.as_deref()
+    }
+
+    fn auth_time(&self) -> Option<SystemTime> {
+        self.auth_time
     }
 }

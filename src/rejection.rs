@@ -24,6 +24,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::Scopes;
+use crate::scope::OFFLINE_ACCESS;
 
 /// How long a caller is asked to wait when nobody knows better.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -207,8 +208,13 @@ impl Rejection {
         Self::new(Cause::Forbidden, reason)
     }
 
-    /// Refuses a good credential that lacks a scope. The caller is told all the scopes that the request needs.
+    /// Refuses a good credential that lacks a scope. The caller is told all the scopes that the request needs, but for
+    /// `offline_access`, which no resource may ask for.
     pub fn insufficient_scope(needed: Scopes) -> Self {
+        let needed = match needed.contains(OFFLINE_ACCESS) {
+            true => Scopes::of_those_that_are(needed.iter().filter(|scope| *scope != OFFLINE_ACCESS)),
+            false => needed,
+        };
         Self::new(Cause::InsufficientScope, "scope_missing").edit(|more| more.scopes = needed)
     }
 

@@ -18,6 +18,10 @@ use std::sync::Arc;
 
 use crate::ConfigError;
 
+/// The scope by which a client asks an authorization server for refresh tokens (OpenID Connect Core, section 11). No
+/// resource needs it, and none may ask for it.
+pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
+
 /// A set of scopes, sorted and without repetition; cloning shares it.
 #[derive(Clone, Default, Eq, Hash, PartialEq)]
 pub struct Scopes(Option<Arc<str>>);
@@ -43,7 +47,6 @@ impl Scopes {
     }
 
     /// Collects what is a scope token, and leaves out what is none.
-    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "the claims of tokens are read so"))]
     pub(crate) fn of_those_that_are<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
         Self::of_tokens(&mut scopes.filter(|scope| is_token(scope)).collect())
     }
@@ -78,7 +81,7 @@ impl Scopes {
 }
 
 /// RFC 6749, section 3.3: `%x21 / %x23-5B / %x5D-7E`, at least one.
-fn is_token(scope: &str) -> bool {
+pub(crate) fn is_token(scope: &str) -> bool {
     is_token_of(scope.as_bytes())
 }
 

@@ -23,7 +23,7 @@ use tower_keep::{BearerLayer, Jwt, KeySet, Principal};
 
 /// How long a server may take to start or stop, and a client to do its work.
 const PATIENCE: Duration = Duration::from_secs(60);
-const EXAMPLES: [&str; 3] = ["quickstart", "grpc", "both"];
+const EXAMPLES: [&str; 4] = ["quickstart", "grpc", "both", "mcp"];
 /// What curl says when nobody vouches for the certificate of a server.
 const CURL_CERTIFICATE_REFUSED: i32 = 60;
 
@@ -44,6 +44,13 @@ async fn the_check_of_grpc_finds_nothing_wrong() {
 #[tokio::test]
 async fn the_check_of_both_finds_nothing_wrong() {
     let checked = run(example("both").arg("--check").args(cert_file("both-check"))).await;
+
+    assert_success(&checked);
+}
+
+#[tokio::test]
+async fn the_check_of_mcp_finds_nothing_wrong() {
+    let checked = run(example("mcp").arg("--check").args(cert_file("mcp-check"))).await;
 
     assert_success(&checked);
 }
@@ -276,6 +283,7 @@ struct Server {
     /// Only of the quickstart.
     plain_url: String,
     cert_file: String,
+    /// Only of the examples that have keys.
     key: String,
     /// Only of the examples that have tokens.
     token: Option<String>,
@@ -314,7 +322,10 @@ impl Server {
             "quickstart" => told("without TLS on ").await,
             _ => String::new(),
         };
-        let key = told("key: ").await;
+        let key = match name {
+            "mcp" => String::new(),
+            _ => told("key: ").await,
+        };
         let token = match name {
             "grpc" => None,
             _ => Some(told("token: ").await),

@@ -30,8 +30,19 @@ pub(crate) struct Https {
 
 impl Https {
     /// Serves an application over HTTP/1.1 and HTTP/2, by a name that stands in the certificate.
+    #[allow(dead_code, reason = "not every application can do without its address")]
     pub(crate) async fn serve(options: &Options, name: &str, app: Router) -> Result<Self> {
+        Self::serve_at(options, name, |_| Ok(app)).await
+    }
+
+    /// Serves an application that has to know where it is reached.
+    pub(crate) async fn serve_at(
+        options: &Options,
+        name: &str,
+        app: impl FnOnce(SocketAddr) -> Result<Router>,
+    ) -> Result<Self> {
         let (listener, address) = options.listen()?;
+        let app = app(address)?;
         let plain = options.listen_plain()?;
         let certificates = Certificates::new(name, address.ip())?;
         certificates.write_ca(&options.cert_file)?;

@@ -5,6 +5,7 @@ pub mod hasher;
 pub mod issue;
 mod locations;
 pub mod record;
+mod standing;
 pub mod store;
 
 use std::fmt;
@@ -26,7 +27,7 @@ pub use store::{AdminError, Found, KeyAdmin, KeyFilter, KeyStore, Lookup, Memory
 use locations::{Locations, Place};
 
 use crate::auth::{Ownership, Problem};
-use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Exposure, Principal, Rejection, Scheme};
+use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Exposure, Principal, Rejection, Scheme, Standing};
 
 /// What [`Principal::scheme`] says.
 const SCHEME: &str = "api-key";
@@ -412,6 +413,10 @@ impl Scheme for ApiKey {
                 None => exposure,
             }
         })
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        self.core.standing(principal)
     }
 
     fn challenges(&self) -> Vec<Challenge> {

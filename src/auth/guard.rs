@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Response, response};
 use super::problem::{PROBLEM_JSON, text};
 use super::responder::NO_STORE;
 use crate::events::RefusalLog;
+use crate::standing::Keeper;
 use crate::{Cause, Challenge, Rejection, Scheme};
 
 /// The face of a layer: its challenges, its answers written ahead, and its log.
@@ -21,6 +22,7 @@ pub(crate) struct Guard {
     vary: Option<HeaderValue>,
     report_only: bool,
     log: RefusalLog,
+    keeper: Option<Keeper>,
 }
 
 /// An answer that is written ahead: copied but for its text, which becomes the body.
@@ -91,7 +93,18 @@ impl Guard {
             vary: HeaderValue::try_from(names.join(", ")).ok().filter(|vary| !vary.is_empty()),
             report_only,
             log: RefusalLog::new(refusals_per_second),
+            keeper: None,
         }
+    }
+
+    /// Names who knows how the principals of the layer stand.
+    pub(crate) fn kept_by(mut self, keeper: Keeper) -> Self {
+        self.keeper = Some(keeper);
+        self
+    }
+
+    pub(crate) const fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.as_ref()
     }
 
     /// Returns whether the layer only tells what it would refuse.

@@ -8,6 +8,7 @@ use tower_layer::Layer;
 use super::{Auth, Guard, Or, Problem, Scheme};
 use crate::ConfigError;
 use crate::events::REFUSALS_PER_SECOND;
+use crate::standing::Keeper;
 
 /// Guards a service by a [`Scheme`]. `ApiKeyLayer` is this layer over the API key scheme.
 ///
@@ -132,6 +133,12 @@ impl<C: Scheme, R> AuthLayer<C, R> {
         Arc::clone(&self.scheme)
     }
 
+    /// Puts another scheme in the place of this one.
+    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "resources have layers over bearer tokens"))]
+    pub(crate) fn with_scheme<D: Scheme>(self, scheme: D) -> AuthLayer<D, R> {
+        AuthLayer::new_over(Arc::new(scheme), self.responder, self.settings)
+    }
+
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.settings;
         change(&mut settings);
@@ -140,7 +147,8 @@ impl<C: Scheme, R> AuthLayer<C, R> {
 
     fn new_over(scheme: Arc<C>, responder: R, settings: Settings) -> Self {
         let Settings { report_only, refusals_per_second, .. } = settings;
-        let guard = Arc::new(Guard::new(&*scheme, report_only, refusals_per_second));
+        let guard = Guard::new(&*scheme, report_only, refusals_per_second);
+        let guard = Arc::new(guard.kept_by(Keeper::of(Arc::clone(&scheme))));
         Self { scheme, responder, settings, guard }
     }
 }

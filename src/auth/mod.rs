@@ -6,10 +6,12 @@
 
 mod future;
 mod guard;
+mod judged;
 mod kept;
 mod layer;
 mod or;
 mod problem;
+pub mod require_login;
 pub mod require_scopes;
 pub mod responder;
 pub mod scheme;
@@ -18,12 +20,14 @@ mod trail;
 
 pub use future::ResponseFuture;
 pub(crate) use guard::Guard;
+pub use judged::JudgedFuture;
 pub use layer::AuthLayer;
 pub use or::{Either, Or};
 pub use problem::Problem;
 #[cfg(any(feature = "axum", feature = "tonic"))]
 pub(crate) use problem::fill;
-pub use require_scopes::{Need, RequireScopes, RequireScopesFuture, RequireScopesService};
+pub use require_login::{RequireLogin, RequireLoginService};
+pub use require_scopes::{Need, RequireScopes, RequireScopesService};
 pub use responder::Responder;
 #[cfg(feature = "tonic")]
 pub(crate) use responder::whole_seconds;

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
 use super::{Admission, Ownership, Scheme};
-use crate::{Answer, Challenge, ConfigError, Exposure, Rejection};
+use crate::{Answer, Challenge, ConfigError, Exposure, Principal, Rejection, Standing};
 
 /// One scheme or the other: what [`AuthLayer::or`](crate::AuthLayer::or) makes.
 ///
@@ -82,15 +82,21 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
         }
     }
 
-    /// Asks for both; for an authentication scheme that both use, in the words of the first.
+    /// Asks for both; for an authentication scheme that both use, in the words of the first, and in those of the second
+    /// where the first has none.
     fn challenges(&self) -> Vec<Challenge> {
         let mut challenges = self.first.challenges();
         for challenge in self.second.challenges() {
-            if !challenges.iter().any(|known| known.scheme().eq_ignore_ascii_case(challenge.scheme())) {
-                challenges.push(challenge);
+            match challenges.iter_mut().find(|known| known.scheme().eq_ignore_ascii_case(challenge.scheme())) {
+                Some(known) => known.add_missing(challenge),
+                None => challenges.push(challenge),
             }
         }
         challenges
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        self.first.standing(principal).or_else(|| self.second.standing(principal))
     }
 
     fn owns(&self, authorization: &HeaderValue) -> Ownership {

@@ -20,18 +20,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Extensions, Request, Response};
-use pin_project_lite::pin_project;
+use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::responder::is_grpc;
-use crate::{Anonymous, ConfigError, Principal, Rejection, Scopes, events};
+use super::judged::{JudgedFuture, judged};
+use crate::catalogue::listed;
+use crate::{ConfigError, Principal, Rejection, ScopeCatalogue, Scopes};
 
 /// Lets a request through if its principal holds the scopes it needs; 403 `insufficient_scope` otherwise.
 ///
@@ -44,6 +42,7 @@ use crate::{Anonymous, ConfigError, Principal, Rejection, Scopes, events};
 pub struct RequireScopes {
     rule: Arc<Result<Rule, ConfigError>>,
     hierarchy: Option<Arc<Hierarchy>>,
+    catalogue: Option<ScopeCatalogue>,
 }
 
 type Hierarchy = dyn Fn(&str, &str) -> bool + Send + Sync;
@@ -115,11 +114,32 @@ impl RequireScopes {
         self
     }
 
+    /// Checks the lists against a catalogue, and honours what it says about scopes that stand for others.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::ScopeUnlisted`] for a scope that the catalogue does not have, and those of [`check`](Self::check).
+    pub fn in_catalogue(mut self, catalogue: &ScopeCatalogue) -> Result<Self, ConfigError> {
+        self.check()?;
+        let scopes = |kind: &Kind| match kind {
+            Kind::All(scopes) | Kind::Any(scopes) => catalogue.check(scopes.iter()),
+            Kind::Principal => Ok(()),
+        };
+        match &*self.rule {
+            Ok(Rule::Every(kind)) => scopes(kind)?,
+            Ok(Rule::ByMethod(methods)) => methods.values().try_for_each(scopes)?,
+            Err(error) => return Err(error.clone()),
+        }
+        self.catalogue = Some(catalogue.clone());
+        Ok(self)
+    }
+
     /// Checks the lists.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Scope`], [`ConfigError::ScopesEmpty`] or [`ConfigError::MethodPath`].
+    /// [`ConfigError::Scope`], [`ConfigError::ScopesEmpty`], [`ConfigError::ScopeReserved`] or
+    /// [`ConfigError::MethodPath`].
     pub fn check(&self) -> Result<(), ConfigError> {
         match &*self.rule {
             Ok(_) => Ok(()),
@@ -128,34 +148,20 @@ impl RequireScopes {
     }
 
     fn of(rule: Result<Rule, ConfigError>) -> Self {
-        Self { rule: Arc::new(rule), hierarchy: None }
+        Self { rule: Arc::new(rule), hierarchy: None, catalogue: None }
     }
 
-    /// Judges a request by its marker and its path.
-    fn judge(&self, extensions: &Extensions, path: &str) -> Result<(), Rejection> {
-        let principal = match Principal::of(extensions) {
-            Ok(principal) => principal,
-            // The preflight of a request says nothing about who will send it.
-            Err(_) if extensions.get::<Anonymous>().is_some_and(Anonymous::is_preflight) => return Ok(()),
-            Err(rejection) => return Err(rejection),
-        };
-        self.judge_principal(principal, path).map_err(|rejection| {
-            let rejection = rejection.presented_as(principal.auth_scheme());
-            match principal.credential_id() {
-                Some(id) => rejection.about(id),
-                None => rejection,
-            }
-        })
-    }
-
-    fn judge_principal(&self, principal: &Principal, path: &str) -> Result<(), Rejection> {
+    fn judge(&self, principal: &Principal, path: &str) -> Result<(), Rejection> {
         let need = match &*self.rule {
             Ok(Rule::Every(need)) => need,
             Ok(Rule::ByMethod(methods)) => methods.get(path).ok_or(Rejection::forbidden("method_unlisted"))?,
             Err(error) => return Err(Rejection::misconfigured("scopes_misconfigured", error.clone())),
         };
         let holds = |needed: &str| {
-            let stands_for = |held| self.hierarchy.as_ref().is_some_and(|rule| rule(held, needed));
+            let stands_for = |held| {
+                self.hierarchy.as_ref().is_some_and(|rule| rule(held, needed))
+                    || self.catalogue.as_ref().is_some_and(|catalogue| catalogue.stands_for(held, needed))
+            };
             principal.scopes().iter().any(|held| held == needed || stands_for(held))
         };
         match need {
@@ -164,11 +170,6 @@ impl RequireScopes {
             _ => Ok(()),
         }
     }
-}
-
-fn listed<T: AsRef<str>>(scopes: impl IntoIterator<Item = T>) -> Result<Scopes, ConfigError> {
-    let scopes = Scopes::new(scopes)?;
-    if scopes.is_empty() { Err(ConfigError::ScopesEmpty) } else { Ok(scopes) }
 }
 
 impl fmt::Debug for RequireScopes {
@@ -206,55 +207,17 @@ where
 {
     type Response = Response<ResB>;
     type Error = S::Error;
-    type Future = RequireScopesFuture<S::Future, Response<ResB>>;
+    type Future = JudgedFuture<S::Future, Response<ResB>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let rejection = match self.scopes.judge(request.extensions(), request.uri().path()) {
-            Ok(()) => return RequireScopesFuture::Forwarding { response: self.inner.call(request) },
-            Err(rejection) => rejection,
-        };
-        let principal = request.extensions().get::<Principal>().and_then(Principal::guard);
-        let guard = principal.or_else(|| request.extensions().get::<Anonymous>().map(Anonymous::guard));
-        if let Some(guard) = guard
-            && guard.is_report_only()
-        {
-            events::refused(guard.log(), &rejection, true);
-            return RequireScopesFuture::Forwarding { response: self.inner.call(request) };
-        }
-        let response =
-            rejection.into_response_under(guard.map(Arc::as_ref), is_grpc(request.method(), request.headers()));
-        RequireScopesFuture::Refused { response: Some(response) }
-    }
-}
-
-pin_project! {
-    /// The response of a [`RequireScopesService`].
-    #[project = FutureProj]
-    #[derive(Debug)]
-    #[allow(missing_docs, reason = "the fields are private in all but name")]
-    pub enum RequireScopesFuture<F, R> {
-        #[doc(hidden)]
-        Forwarding { #[pin] response: F },
-        #[doc(hidden)]
-        Refused { response: Option<R> },
-    }
-}
-
-impl<F, R, E> Future for RequireScopesFuture<F, R>
-where
-    F: Future<Output = Result<R, E>>,
-{
-    type Output = Result<R, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            FutureProj::Forwarding { response } => response.poll(cx),
-            // A future that is polled after it was ready has nothing left to give.
-            FutureProj::Refused { response } => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
+        let path = request.uri().path();
+        match judged(&request, |principal| self.scopes.judge(principal, path)) {
+            Ok(()) => JudgedFuture::Forwarding { response: self.inner.call(request) },
+            Err(response) => JudgedFuture::Refused { response: Some(response) },
         }
     }
 }

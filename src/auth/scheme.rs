@@ -42,7 +42,7 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use crate::{Answer, Challenge, ConfigError, Exposure, Principal, Rejection};
+use crate::{Answer, Challenge, ConfigError, Exposure, Principal, Rejection, Standing};
 
 /// A way to prove who sent a request.
 ///
@@ -110,6 +110,13 @@ pub trait Scheme: Send + Sync + 'static {
     fn exposed(&self, credential: Self::Credential) -> Answer<Exposure> {
         let _ = credential;
         Answer::Now(Exposure::worthless())
+    }
+
+    /// Asks how a principal stands that the scheme let in before, for [`Principal::ended`]: nothing for one that it did not
+    /// let in, or knows nothing more of, which stands by its end then. The default knows nothing of any.
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        let _ = principal;
+        None
     }
 
     /// Returns the header fields, other than `Authorization`, that `take` reads. An answer to nobody varies by them, so

@@ -9,6 +9,7 @@ mod discovery;
 pub mod introspection;
 pub mod jwks;
 pub mod jwt;
+pub mod metadata;
 mod verified;
 mod verifier;
 
@@ -31,13 +32,15 @@ pub use jwks::{KeysStatus, RemoteKeys};
 #[cfg(feature = "introspection")]
 pub use jwt::SigningKey;
 pub use jwt::{Algorithm, Jwt, JwtBuilder};
+pub use metadata::{ProtectedResource, ResourceMetadata};
 pub use verifier::{PresentedToken, TokenForm, TokenVerifier};
 
 use jwt::LEEWAY_MAX;
 
 use crate::auth::{Ownership, Problem};
 use crate::{
-    Admission, Answer, AuthLayer, Cause, Challenge, ConfigError, Exposure, Principal, Rejection, Scheme, token,
+    Admission, Answer, AuthLayer, Cause, Challenge, ConfigError, Exposure, Principal, Rejection, Scheme, Standing,
+    token,
 };
 
 /// What [`Principal::scheme`] says.
@@ -77,13 +80,14 @@ impl BearerLayer {
 pub struct Bearer {
     verifier: Arc<dyn TokenVerifier>,
     realm: String,
+    asks: Option<metadata::Asks>,
     denier: Option<Arc<dyn DenyAdmin>>,
 }
 
 impl Bearer {
     /// Accepts the tokens that a verifier says are good.
     pub fn new(verifier: impl TokenVerifier) -> Self {
-        Self { verifier: Arc::new(verifier), realm: "api".to_owned(), denier: None }
+        Self { verifier: Arc::new(verifier), realm: "api".to_owned(), asks: None, denier: None }
     }
 
     /// Denies tokens that came over plain HTTP, where [`RequireHttps::watch`](crate::RequireHttps::watch) finds them, on a
@@ -196,8 +200,13 @@ impl Scheme for Bearer {
         })
     }
 
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        self.verifier.standing(principal)
+    }
+
     fn challenges(&self) -> Vec<Challenge> {
-        vec![Challenge::new(SCHEME_NAME).with("realm", self.realm.clone())]
+        let challenge = Challenge::new(SCHEME_NAME).with("realm", self.realm.clone());
+        vec![self.asks.iter().fold(challenge, |challenge, asks| asks.add_to(challenge))]
     }
 
     fn owns(&self, authorization: &HeaderValue) -> Ownership {

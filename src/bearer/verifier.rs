@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::{Answer, Principal, Rejection};
+use crate::{Answer, Principal, Rejection, Standing};
 
 /// Says whether a bearer token is good, and of whom it speaks. [`Jwt`](crate::Jwt) is one; a verifier of one's own is one
 /// method:
@@ -45,6 +45,24 @@ pub trait TokenVerifier: Send + Sync + 'static {
 
     /// Returns which tokens the verifier takes where it shares `Authorization: Bearer` with another scheme.
     fn form(&self) -> TokenForm;
+
+    /// Returns who issues the tokens, for the metadata of a [`ProtectedResource`](crate::ProtectedResource): the exact
+    /// values of `iss`. The default names nobody.
+    fn issuers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns whom the tokens have to be for, if the verifier asks and tells; a
+    /// [`ProtectedResource`](crate::ProtectedResource) is one of them. The default does not tell.
+    fn audiences(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// Asks how a principal stands that the verifier let in before; see [`Scheme::standing`](crate::Scheme::standing).
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        let _ = principal;
+        None
+    }
 }
 
 impl<V: TokenVerifier + ?Sized> TokenVerifier for Arc<V> {
@@ -54,6 +72,18 @@ impl<V: TokenVerifier + ?Sized> TokenVerifier for Arc<V> {
 
     fn form(&self) -> TokenForm {
         (**self).form()
+    }
+
+    fn issuers(&self) -> Vec<String> {
+        (**self).issuers()
+    }
+
+    fn audiences(&self) -> Option<Vec<String>> {
+        (**self).audiences()
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        (**self).standing(principal)
     }
 }
 

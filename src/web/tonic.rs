@@ -11,7 +11,7 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 
 use crate::Rejection;
-use crate::auth::{Auth, RequireScopesService};
+use crate::auth::{Auth, RequireLoginService, RequireScopesService};
 use crate::https::RequireHttpsService;
 
 /// A guarded service keeps its name, so one service of a server can be guarded and the next one open.
@@ -20,6 +20,10 @@ impl<S: NamedService, C, R> NamedService for Auth<S, C, R> {
 }
 
 impl<S: NamedService> NamedService for RequireScopesService<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S: NamedService> NamedService for RequireLoginService<S> {
     const NAME: &'static str = S::NAME;
 }
 

@@ -18,6 +18,8 @@ fn every_public_type_is_shared_between_threads_and_can_be_printed() {
     shared::<(Secret, StoreError, Auth<(), ApiKey>, AuthLayer<tower_keep::auth::Or<ApiKey, ApiKey>>)>();
     shared::<(Exposed, Hsts, Origin, RequireHttps, Transport, TrustedProxies)>();
     shared::<(tower_keep::https::RequireHttpsService<()>, tower_keep::origin::Marked<()>)>();
+    shared::<(tower_keep::ProtectedResource, tower_keep::ResourceMetadata, tower_keep::ScopeCatalogue)>();
+    shared::<(tower_keep::RequireLogin, tower_keep::auth::RequireLoginService<()>, tower_keep::Standing)>();
     cloned::<(Origin, RequireHttps, TrustedProxies, tower_keep::https::RequireHttpsService<()>)>();
     cloned::<(Principal, Anonymous, Rejection, ApiKeyLayer, Auth<(), ApiKey>, MemoryStore, RequireScopes)>();
 }
@@ -46,6 +48,13 @@ fn every_error_says_what_is_wrong_in_one_line() {
         ConfigError::Origin { given: given() },
         ConfigError::Scope { given: given() },
         ConfigError::ScopesEmpty,
+        ConfigError::ScopeUnlisted { given: given() },
+        ConfigError::ScopeReserved { given: given() },
+        ConfigError::ResourceUrl { given: given() },
+        ConfigError::ResourceAudience { resource: given() },
+        ConfigError::AuthorizationServersMissing,
+        ConfigError::LoginConditionsMissing,
+        ConfigError::Acr { given: given() },
         ConfigError::MethodPath { given: given() },
         ConfigError::Realm { given: given() },
         ConfigError::KeyPrefix { length: 3 },

@@ -38,9 +38,11 @@ pub(crate) struct Registered<'a> {
     pub(crate) sub: Option<Cow<'a, str>>,
     pub(crate) jti: Option<Cow<'a, str>>,
     pub(crate) sid: Option<Cow<'a, str>>,
+    pub(crate) acr: Option<Cow<'a, str>>,
     pub(crate) exp: Option<Duration>,
     pub(crate) nbf: Option<Duration>,
     pub(crate) iat: Option<Duration>,
+    pub(crate) auth_time: Option<Duration>,
     /// Whether one of the expected audiences is named; nothing if there is no `aud`.
     pub(crate) aud: Option<bool>,
     pub(crate) scopes: Option<Scopes>,
@@ -63,9 +65,11 @@ enum Claim {
     Sub,
     Jti,
     Sid,
+    Acr,
     Exp,
     Nbf,
     Iat,
+    AuthTime,
     Aud,
     Scope,
     Scp,
@@ -84,7 +88,8 @@ struct Interest {
 }
 
 /// Claims that cannot hold the subject or scopes.
-const RESERVED: [&str; 10] = ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "at_hash", "c_hash"];
+const RESERVED: [&str; 12] =
+    ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "acr", "auth_time", "cnf", "at_hash", "c_hash"];
 /// How many claims can be required.
 const REQUIRED_MAX: usize = 32;
 
@@ -135,6 +140,8 @@ impl Expected {
             b"aud" => Some(Claim::Aud),
             b"jti" => Some(Claim::Jti),
             b"sid" => Some(Claim::Sid),
+            b"acr" => Some(Claim::Acr),
+            b"auth_time" => Some(Claim::AuthTime),
             b"cnf" => Some(Claim::Cnf),
             b"at_hash" | b"c_hash" => Some(Claim::OfIdToken),
             _ if is(&self.subject_claim) => Some(Claim::Sub),
@@ -207,6 +214,7 @@ impl<'a> Registered<'a> {
             Claim::Sub => &mut self.sub,
             Claim::Jti => &mut self.jti,
             Claim::Sid => &mut self.sid,
+            Claim::Acr => &mut self.acr,
             _ => return,
         };
         *slot = Some(text);
@@ -216,6 +224,7 @@ impl<'a> Registered<'a> {
         match claim {
             Claim::Exp => self.exp = Some(date),
             Claim::Nbf => self.nbf = Some(date),
+            Claim::AuthTime => self.auth_time = Some(date),
             _ => self.iat = Some(date),
         }
     }
@@ -310,12 +319,12 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
                 }
                 self.hand_on(seed, value)
             }
-            Some(claim @ (Claim::Iss | Claim::Sub | Claim::Jti | Claim::Sid | Claim::OtherSub)) => {
+            Some(claim @ (Claim::Iss | Claim::Sub | Claim::Jti | Claim::Sid | Claim::Acr | Claim::OtherSub)) => {
                 let Text(text) = self.typed()?;
                 self.registered.note_text(claim, text.clone());
                 seed.deserialize(Known::Text(text).into_deserializer())
             }
-            Some(claim @ (Claim::Exp | Claim::Nbf | Claim::Iat)) => {
+            Some(claim @ (Claim::Exp | Claim::Nbf | Claim::Iat | Claim::AuthTime)) => {
                 let number: Number = self.typed()?;
                 self.registered.note_date(claim, number.date());
                 seed.deserialize(Known::Number(number).into_deserializer())

@@ -92,7 +92,7 @@ pub use signing::SigningKey;
 use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
 use crate::token::is_token68;
-use crate::{Answer, Clock, ConfigError, Principal, Rejection};
+use crate::{Answer, Clock, ConfigError, Principal, Rejection, Standing};
 use claims::{Expected, Registered};
 use live::Live;
 use token::{Conditions, Token};
@@ -141,6 +141,18 @@ impl TokenVerifier for Jwt {
 
     fn form(&self) -> TokenForm {
         TokenForm::Jwt
+    }
+
+    fn issuers(&self) -> Vec<String> {
+        self.core.issuer().into_iter().map(str::to_owned).collect()
+    }
+
+    fn audiences(&self) -> Option<Vec<String>> {
+        self.core.audiences().map(<[String]>::to_vec)
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        self.core.standing(principal)
     }
 }
 
@@ -237,6 +249,15 @@ impl KnownHeaders {
 
 /// A verifier whose type of claims is not told.
 trait Verify: Send + Sync {
+    /// Returns the issuer that is expected, unless any will do.
+    fn issuer(&self) -> Option<&str>;
+
+    /// Returns the audiences that are expected, unless any will do.
+    fn audiences(&self) -> Option<&[String]>;
+
+    /// Asks how the token of a principal stands, if it has one of this kind.
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>>;
+
     fn verify(&self, token: &[u8], keys: &Keys) -> Answer<Result<Principal, Rejection>>;
 
     /// Looks at what can be known of a token without keys, so that nobody waits for the sake of what is none.
@@ -294,6 +315,18 @@ fn unreadable(rejection: Rejection, token: &[u8]) -> Rejection {
 }
 
 impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
+    fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    fn audiences(&self) -> Option<&[String]> {
+        (!self.any_audience).then_some(&self.expected.audiences)
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        Some(self.conditions.standing(principal.identity_as()?, self.clock.now()))
+    }
+
     fn inspect(&self, token: &[u8]) -> Result<(), Rejection> {
         if token.len() > self.token_limit {
             return Err(Rejection::invalid(TOO_LONG));

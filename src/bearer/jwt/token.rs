@@ -8,21 +8,23 @@ use super::claims::Registered;
 use crate::bearer::SCHEME;
 use crate::bearer::denial::{DenyList, TokenFacts};
 use crate::principal::Identity;
-use crate::{Answer, Principal, Rejection, Scopes};
+use crate::{Answer, Ending, Principal, Rejection, Scopes, Standing};
 
 /// What a token says, once its signature and its fixed claims are known to be good.
 pub(crate) struct Token<T> {
     issuer: Option<Arc<str>>,
-    /// Subject, token id and session id behind each other, in one piece of memory.
+    /// Subject, token id, session id and class of the login behind each other, in one piece of memory.
     texts: Box<str>,
     subject: usize,
     jti: Option<usize>,
     sid: Option<usize>,
+    acr: Option<usize>,
     kid: Option<Arc<str>>,
     scopes: Scopes,
     exp: Option<Duration>,
     nbf: Option<Duration>,
     iat: Option<Duration>,
+    auth_time: Option<Duration>,
     details: T,
 }
 
@@ -37,18 +39,20 @@ impl<T> Token<T> {
     ) -> Self {
         let scopes = claims.take_scopes().unwrap_or_default();
         let issuer = issuer.or_else(|| claims.iss.as_deref().map(Arc::from));
-        let texts = [&claims.sub, &claims.jti, &claims.sid].map(|text| text.as_deref());
+        let texts = [&claims.sub, &claims.jti, &claims.sid, &claims.acr].map(|text| text.as_deref());
         Self {
             issuer,
             texts: texts.map(Option::unwrap_or_default).concat().into_boxed_str(),
             subject: texts[0].map_or(0, str::len),
             jti: texts[1].map(str::len),
             sid: texts[2].map(str::len),
+            acr: texts[3].map(str::len),
             kid,
             scopes,
             exp,
             nbf: claims.nbf,
             iat: claims.iat,
+            auth_time: claims.auth_time,
             details,
         }
     }
@@ -112,6 +116,15 @@ impl<T: Any + Send + Sync> Identity for Token<T> {
     fn details(&self) -> Option<&(dyn Any + Send + Sync)> {
         Some(&self.details)
     }
+
+    fn acr(&self) -> Option<&str> {
+        let start = self.subject + self.jti.unwrap_or_default() + self.sid.unwrap_or_default();
+        self.texts.get(start..start + self.acr?)
+    }
+
+    fn auth_time(&self) -> Option<SystemTime> {
+        self.auth_time.map(|login| UNIX_EPOCH + login)
+    }
 }
 
 /// What is asked of a token each time it comes, whether it was verified now or before: its times, the user's own
@@ -152,6 +165,23 @@ impl<T: Any + Send + Sync> Conditions<T> {
                 Answer::later(async move { judge(denied.await, &token) })
             }
         }
+    }
+
+    /// Judges a token that was good before.
+    pub(crate) fn standing(&self, token: &Token<T>, now: SystemTime) -> Answer<Standing> {
+        let Ok(now) = now.duration_since(UNIX_EPOCH) else { return Answer::Now(Standing::Unknown) };
+        match self.fault(token, now) {
+            Some("token_expired" | "token_too_old") => return Answer::Now(Standing::Ended(Ending::Expired)),
+            Some(_) => return Answer::Now(Standing::Ended(Ending::Denied)),
+            None => {}
+        }
+        let left = token.exp.map(|exp| exp.saturating_add(self.leeway).saturating_sub(now));
+        let Some(deny_list) = &self.deny_list else { return Answer::Now(Standing::Good { left }) };
+        deny_list.denies(&token.facts()).map(move |denied| match denied {
+            Ok(false) => Standing::Good { left },
+            Ok(true) => Standing::Ended(Ending::Denied),
+            Err(_) => Standing::Unknown,
+        })
     }
 
     /// Returns what is wrong with a token at a time since 1970.

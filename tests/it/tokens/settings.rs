@@ -583,7 +583,7 @@ fn claims_and_types_with_a_meaning_of_their_own_are_told() {
     let signer = Signer::new(Algorithm::EdDSA);
     let errors = |builder: JwtBuilder| builder.build().err().map_or(Vec::new(), |errors| errors.as_slice().to_vec());
     let reserved = |given: &str| vec![ConfigError::ClaimReserved { given: given.to_owned() }];
-    for name in ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf"] {
+    for name in ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "acr", "auth_time", "cnf"] {
         assert_eq!(errors(signer.verifier().scope_claim(name)), reserved(name));
         assert_eq!(errors(signer.verifier().subject_claim(name)), reserved(name));
     }
