@@ -34,11 +34,11 @@ pub use api_key::{
 pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireScopes, Responder, Scheme};
 #[cfg(feature = "bearer")]
 pub use bearer::{
-    Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Jwt, JwtBuilder, KeySet, MemoryDenyList,
-    PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
+    Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Issuers, IssuersBuilder, Jwt, JwtBuilder,
+    KeySet, MemoryDenyList, PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
 };
 #[cfg(feature = "jwks")]
-pub use bearer::{Issuer, KeysStatus, RemoteKeys};
+pub use bearer::{Issuer, KeysStatus, RemoteKeys, Tenants};
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, ConfigErrors};

@@ -1,6 +1,7 @@
 //! Bearer tokens (RFC 6750): the scheme, the verifier of JWTs, the keys behind it, and the deny list.
 
 pub mod denial;
+pub mod issuers;
 pub mod jwks;
 pub mod jwt;
 mod verified;
@@ -15,6 +16,9 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts};
+#[cfg(feature = "jwks")]
+pub use issuers::tenants::Tenants;
+pub use issuers::{Issuers, IssuersBuilder};
 #[cfg(feature = "jwks")]
 pub use jwks::{Issuer, KeysStatus, RemoteKeys};
 pub use jwks::{KeySet, VerificationKey};

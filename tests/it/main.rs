@@ -10,6 +10,7 @@ mod events;
 mod grpc;
 mod https;
 mod imported;
+mod issuers;
 mod keys;
 mod live;
 mod log;

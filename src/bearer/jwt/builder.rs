@@ -22,7 +22,7 @@ const LEEWAY: Duration = Duration::from_secs(30);
 /// The longest leeway: "no more than a few minutes" (RFC 7519, section 4.1.4).
 pub(crate) const LEEWAY_MAX: Duration = Duration::from_secs(300);
 /// The longest token, in bytes, unless another limit is set.
-const TOKEN_LIMIT: usize = 8 * 1024;
+pub(crate) const TOKEN_LIMIT: usize = 8 * 1024;
 /// How many verified tokens are remembered unless another number is set.
 const REMEMBERED: usize = 10_000;
 const REMEMBERED_MAX: usize = 1 << 24;

@@ -79,7 +79,7 @@ use serde::de::DeserializeOwned;
 
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
-pub(crate) use builder::LEEWAY_MAX;
+pub(crate) use builder::{LEEWAY_MAX, TOKEN_LIMIT};
 
 use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
@@ -276,10 +276,10 @@ fn media_type(typ: &str) -> &str {
     }
 }
 
-const TOO_LONG: &str = "token_too_long";
+pub(crate) const TOO_LONG: &str = "token_too_long";
 
 /// RFC 6750, section 3.1: what has characters that no token has is a malformed request.
-fn unreadable(rejection: Rejection, token: &[u8]) -> Rejection {
+pub(crate) fn unreadable(rejection: Rejection, token: &[u8]) -> Rejection {
     match matches!(rejection.reason(), jws::SEGMENTS | jws::ENCODING | jws::SIGNATURE) && !is_token68(token) {
         true => Rejection::malformed("authorization_malformed"),
         false => rejection,
