@@ -86,6 +86,14 @@ pub enum ConfigError {
         /// What was given instead.
         given: String,
     },
+    /// A template of issuers is not an `https` URL with the name of one claim in braces, behind the host.
+    IssuerTemplate {
+        /// What was given instead.
+        given: String,
+    },
+    /// Tenants are named and no template of their issuers, or the list is empty, or one of them has other characters than
+    /// letters, digits and `-`.
+    Tenants,
     /// No audience was given, so tokens meant for another service would be let in.
     AudienceMissing,
     /// The list of algorithms is empty, so no token could be let in.
@@ -99,7 +107,7 @@ pub enum ConfigError {
     TokenLimitZero,
     /// The name of a claim is empty.
     ClaimNameEmpty,
-    /// A claim has a meaning of its own and cannot hold scopes or the subject.
+    /// A claim has a meaning of its own and cannot hold scopes, the subject, an audience or a tenant.
     ClaimReserved {
         /// The claim.
         given: String,
@@ -220,6 +228,12 @@ impl fmt::Display for ConfigError {
             Self::IssuerRepeated { given } => write!(f, "issuer {given:?} was given twice"),
             Self::IssuerPrefix { given } => {
                 write!(f, "{given:?} is not a URL such as \"https://login.example.com/realms/\"")
+            }
+            Self::IssuerTemplate { given } => {
+                write!(f, "{given:?} is not a URL such as \"https://login.example.com/{{tid}}/v2.0\"")
+            }
+            Self::Tenants => {
+                f.write_str("the tenants are none, have no template, or other characters than letters, digits and '-'")
             }
             Self::AudienceMissing => f.write_str("no audience was given"),
             Self::AlgorithmsMissing => f.write_str("the list of algorithms is empty"),

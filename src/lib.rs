@@ -57,3 +57,8 @@ pub use store_error::StoreError;
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+// And those of the guide to issuers.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../docs/providers.md")]
+struct Providers;

@@ -17,6 +17,7 @@ mod log;
 mod optional;
 mod pipeline;
 mod properties;
+mod providers;
 mod refusals;
 mod scopes;
 mod secrets;

@@ -8,32 +8,25 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::algorithm::Algorithm;
-use super::claims::Expected;
+use super::issuer::ExpectedIssuer;
 use super::live::{Live, Opening};
+use super::settings::Settings;
 use super::token::{Conditions, Predicate};
-use super::{Core, Jwt, Keys, Typ, media_type};
+use super::{Core, Jwt, Keys};
 use crate::bearer::denial::{DenyList, DenyLists};
 use crate::bearer::jwks::KeySet;
 use crate::bearer::verified::VerifiedTokens;
-use crate::{Clock, ConfigError, ConfigErrors, SystemClock};
+use crate::{Clock, ConfigError, ConfigErrors};
 
-/// How far clocks may be apart unless another leeway is set.
-const LEEWAY: Duration = Duration::from_secs(30);
-/// The longest leeway: "no more than a few minutes" (RFC 7519, section 4.1.4).
-pub(crate) const LEEWAY_MAX: Duration = Duration::from_secs(300);
-/// The longest token, in bytes, unless another limit is set.
-pub(crate) const TOKEN_LIMIT: usize = 8 * 1024;
-/// How many verified tokens are remembered unless another number is set.
-const REMEMBERED: usize = 10_000;
+/// How many places there can be for verified tokens.
 const REMEMBERED_MAX: usize = 1 << 24;
-/// How many claims can be required.
-const REQUIRED_MAX: usize = 32;
 
 /// Builds a [`Jwt`]. Nothing is checked before [`build`](Self::build), which tells all that is wrong at once.
 ///
 /// | setting | default |
 /// |---|---|
-/// | [`issuer`](Self::issuer), [`audience`](Self::audience) | none: they have to be named |
+/// | [`issuer`](Self::issuer) or [`issuer_template`](Self::issuer_template), [`audience`](Self::audience) | none: they have to be named |
+/// | [`audience_claim`](Self::audience_claim) | `aud` |
 /// | [`algorithms`](Self::algorithms) | what each key names; RS256 for an RSA key that names none |
 /// | `exp` | has to be there |
 /// | [`subject_claim`](Self::subject_claim) | `sub`, which has to be there |
@@ -45,7 +38,7 @@ const REQUIRED_MAX: usize = 32;
 /// | [`remember`](Self::remember) | 10,000 verified tokens |
 pub struct JwtBuilder<T = ()> {
     keys: Source,
-    settings: Settings,
+    pub(super) settings: Settings,
     predicates: Vec<Predicate<T>>,
 }
 
@@ -57,40 +50,9 @@ pub(super) enum Source {
     Live(Box<Opening>),
 }
 
-/// The settings that do not depend on the type of the claims.
-struct Settings {
-    issuer: Option<String>,
-    any_issuer: bool,
-    any_audience: bool,
-    expected: Expected,
-    algorithms: Option<Vec<Algorithm>>,
-    leeway: Duration,
-    max_age: Option<Duration>,
-    typ: Typ,
-    deny_lists: Vec<Arc<dyn DenyList>>,
-    clock: Box<dyn Clock>,
-    token_limit: usize,
-    remembered: usize,
-    digests: bool,
-}
-
 impl JwtBuilder {
     pub(super) fn new(keys: Source) -> Self {
-        let settings = Settings {
-            issuer: None,
-            any_issuer: false,
-            any_audience: false,
-            expected: Expected::default(),
-            algorithms: None,
-            leeway: LEEWAY,
-            max_age: None,
-            typ: Typ::default(),
-            deny_lists: Vec::new(),
-            clock: Box::new(SystemClock),
-            token_limit: TOKEN_LIMIT,
-            remembered: REMEMBERED,
-            digests: false,
-        };
+        let settings = Settings::default();
         Self { keys, settings, predicates: Vec::new() }
     }
 
@@ -111,6 +73,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.settings.issuer = Some(issuer.into());
+        self.settings.template = None;
         self
     }
 
@@ -301,13 +264,17 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
     /// # Errors
     ///
     /// All that is wrong, at once: [`ConfigError::IssuerMissing`], [`ConfigError::AudienceMissing`],
+    /// [`ConfigError::IssuerTemplate`], [`ConfigError::Tenants`],
     /// [`ConfigError::AlgorithmsMissing`], [`ConfigError::KeysMissing`], [`ConfigError::KeySetMixed`],
     /// [`ConfigError::LeewayTooLong`], [`ConfigError::TokenLimitZero`], [`ConfigError::ClaimNameEmpty`],
     /// [`ConfigError::ClaimReserved`], [`ConfigError::ClaimsTooMany`], [`ConfigError::Typ`].
     pub fn build(self) -> Result<Jwt, ConfigErrors> {
         let Self { keys, settings, predicates } = self;
         let mut errors = settings.errors();
-        let Settings { expected, leeway, max_age, typ, mut deny_lists, clock, token_limit, algorithms, .. } = settings;
+        let template = settings.template();
+        let Settings { mut expected, leeway, max_age, typ, mut deny_lists, clock, token_limit, algorithms, .. } =
+            settings;
+        expected.tenant_claim = template.as_ref().map(|template| template.claim.clone());
         let no_algorithms = algorithms.as_ref().is_some_and(Vec::is_empty);
         let keys = match keys {
             Source::Set(set) => Keys::new(set, algorithms).map(|keys| (Arc::new(keys), None)).map_err(|it| vec![it]),
@@ -334,7 +301,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         let conditions = Conditions { leeway, max_age, predicates, deny_list };
         let core = Core {
             token_limit,
-            issuer: settings.issuer.filter(|_| !settings.any_issuer).map(Arc::from),
+            issuer: ExpectedIssuer::new(settings.issuer, template, settings.any_issuer),
             any_audience: settings.any_audience,
             typ,
             expected,
@@ -344,55 +311,6 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         };
         Ok(Jwt { core: Arc::new(core), keys, live })
     }
-}
-
-impl Settings {
-    fn errors(&self) -> Vec<ConfigError> {
-        let Expected { audiences, required, scope_claim, subject_claim } = &self.expected;
-        let given = |given: &String| given.clone();
-        let reserved =
-            [scope_claim, subject_claim].into_iter().flatten().filter(|name| RESERVED.contains(&name.as_str()));
-        let reserved =
-            reserved.chain(scope_claim.iter().filter(|name| *name == "sub" || subject_claim.as_ref() == Some(name)));
-        let reserved = reserved.chain(subject_claim.iter().filter(|name| matches!(name.as_str(), "scope" | "scp")));
-        let mut errors: Vec<_> = reserved.map(|name| ConfigError::ClaimReserved { given: given(name) }).collect();
-        errors.extend(
-            self.typ
-                .others
-                .iter()
-                .filter(|typ| !is_of_access_tokens(typ))
-                .map(|typ| ConfigError::Typ { given: given(typ) }),
-        );
-        let is_empty = String::is_empty;
-        let wrong = [
-            (!self.any_issuer && self.issuer.as_ref().is_none_or(is_empty), ConfigError::IssuerMissing),
-            (
-                !self.any_audience && (audiences.is_empty() || audiences.iter().any(is_empty)),
-                ConfigError::AudienceMissing,
-            ),
-            (self.algorithms.as_ref().is_some_and(Vec::is_empty), ConfigError::AlgorithmsMissing),
-            (self.leeway > LEEWAY_MAX, ConfigError::LeewayTooLong { given: self.leeway }),
-            (self.token_limit == 0, ConfigError::TokenLimitZero),
-            (required.iter().chain(scope_claim).chain(subject_claim).any(is_empty), ConfigError::ClaimNameEmpty),
-            (required.len() > REQUIRED_MAX, ConfigError::ClaimsTooMany { given: required.len() }),
-        ];
-        errors.extend(wrong.into_iter().filter_map(|(is_wrong, error)| is_wrong.then_some(error)));
-        errors
-    }
-}
-
-/// Claims that cannot hold the subject or scopes.
-const RESERVED: [&str; 10] = ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "cnf", "at_hash", "c_hash"];
-
-/// Returns whether a `typ` may be one of access tokens: it is a name, and not that of a token which proves or tells something
-/// else (RFC 8725, section 3.11).
-fn is_of_access_tokens(typ: &str) -> bool {
-    const OTHERS: [&str; 5] =
-        ["dpop+jwt", "logout+jwt", "secevent+jwt", "token-introspection+jwt", "oauth-authz-req+jwt"];
-    let name = media_type(typ);
-    !name.is_empty()
-        && typ.bytes().all(|byte| byte.is_ascii_graphic())
-        && !OTHERS.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 impl<T> fmt::Debug for JwtBuilder<T> {

@@ -28,6 +28,10 @@ pub(crate) struct Expected {
     pub(crate) audiences: Vec<String>,
     pub(crate) scope_claim: Option<String>,
     pub(crate) subject_claim: Option<String>,
+    /// The claim that stands in for `aud`.
+    pub(crate) audience_claim: Option<String>,
+    /// The claim whose value stands in the issuer.
+    pub(crate) tenant_claim: Option<String>,
     pub(crate) required: Vec<String>,
 }
 
@@ -36,13 +40,16 @@ pub(crate) struct Expected {
 pub(crate) struct Registered<'a> {
     pub(crate) iss: Option<Cow<'a, str>>,
     pub(crate) sub: Option<Cow<'a, str>>,
+    pub(crate) tenant: Option<Cow<'a, str>>,
     pub(crate) jti: Option<Cow<'a, str>>,
     pub(crate) sid: Option<Cow<'a, str>>,
     pub(crate) exp: Option<Duration>,
     pub(crate) nbf: Option<Duration>,
     pub(crate) iat: Option<Duration>,
     /// Whether one of the expected audiences is named; nothing if there is no `aud`.
-    pub(crate) aud: Option<bool>,
+    aud: Option<bool>,
+    /// The same of the claim that stands in for it.
+    stand_in: Option<bool>,
     pub(crate) scopes: Option<Scopes>,
     scp: Option<Scopes>,
     pub(crate) bound: bool,
@@ -67,6 +74,8 @@ enum Claim {
     Nbf,
     Iat,
     Aud,
+    Audience,
+    Tenant,
     Scope,
     Scp,
     Cnf,
@@ -98,6 +107,8 @@ impl Expected {
             b"at_hash" | b"c_hash" => Some(Claim::OfIdToken),
             _ if is(&self.subject_claim) => Some(Claim::Sub),
             _ if is(&self.scope_claim) => Some(Claim::Scope),
+            _ if is(&self.audience_claim) => Some(Claim::Audience),
+            _ if is(&self.tenant_claim) => Some(Claim::Tenant),
             // Where another claim stands in for it, it has to be what it should be, and says nothing.
             b"sub" if self.subject_claim.is_some() => Some(Claim::OtherSub),
             b"scope" if self.scope_claim.is_some() => Some(Claim::OtherScope),
@@ -138,6 +149,15 @@ impl<'a> Registered<'a> {
         self.scopes.is_some() || self.scp.is_some()
     }
 
+    /// Returns whether the token is for one of the expected audiences. Where another claim stands in for `aud`, an `aud` that is
+    /// there counts as well (RFC 7519, section 4.1.3).
+    pub(crate) fn is_for_us(&self, expected: &Expected) -> bool {
+        match expected.audience_claim {
+            None => self.aud == Some(true),
+            Some(_) => self.stand_in == Some(true) && self.aud != Some(false),
+        }
+    }
+
     /// Returns whether all of so many required claims are there.
     pub(crate) fn has_all(&self, required: usize) -> bool {
         u64::from(self.required & !self.null) == (1_u64 << required) - 1
@@ -166,6 +186,7 @@ impl<'a> Registered<'a> {
             Claim::Sub => &mut self.sub,
             Claim::Jti => &mut self.jti,
             Claim::Sid => &mut self.sid,
+            Claim::Tenant => &mut self.tenant,
             _ => return,
         };
         *slot = Some(text);
@@ -181,11 +202,11 @@ impl<'a> Registered<'a> {
 
     /// Notes a claim that is a string or an array of strings.
     fn note_list(&mut self, claim: Claim, list: &Known<'a>, expected: &Expected) -> Result<(), &'static str> {
+        let is_for_us = || list.texts().iter().any(|name| expected.audiences.iter().any(|it| it == name));
         match claim {
             // RFC 7519, section 4.1.3.
-            Claim::Aud => {
-                self.aud = Some(list.texts().iter().any(|name| expected.audiences.iter().any(|it| it == name)))
-            }
+            Claim::Aud => self.aud = Some(is_for_us()),
+            Claim::Audience => self.stand_in = Some(is_for_us()),
             Claim::Scope => self.scopes = Some(scopes(list)?),
             Claim::Scp => self.scp = Some(scopes(list)?),
             _ => {}
@@ -269,7 +290,7 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
                 }
                 self.hand_on(seed, value)
             }
-            Some(claim @ (Claim::Iss | Claim::Sub | Claim::Jti | Claim::Sid | Claim::OtherSub)) => {
+            Some(claim @ (Claim::Iss | Claim::Sub | Claim::Jti | Claim::Sid | Claim::Tenant | Claim::OtherSub)) => {
                 let Text(text) = self.typed()?;
                 self.registered.note_text(claim, text.clone());
                 seed.deserialize(Known::Text(text).into_deserializer())
@@ -279,7 +300,10 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
                 self.registered.note_date(claim, number.date());
                 seed.deserialize(Known::Number(number).into_deserializer())
             }
-            Some(claim @ (Claim::Aud | Claim::Scope | Claim::Scp | Claim::OtherScope | Claim::OtherScp)) => {
+            Some(
+                claim
+                @ (Claim::Aud | Claim::Audience | Claim::Scope | Claim::Scp | Claim::OtherScope | Claim::OtherScp),
+            ) => {
                 let TextOrList(list) = self.typed()?;
                 let noted = self.registered.note_list(claim, &list, self.expected);
                 noted.map_err(|fault| self.fail(fault))?;

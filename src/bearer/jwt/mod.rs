@@ -42,7 +42,7 @@
 //! | `token_signature` | no key made its signature | |
 //! | `token_typ` | its `typ` is not `at+jwt` | [`accept_typ_jwt`](JwtBuilder::accept_typ_jwt), [`accept_typ`](JwtBuilder::accept_typ), [`accept_no_typ`](JwtBuilder::accept_no_typ) |
 //! | `token_is_id_token` | it has `at_hash` or `c_hash` | [`accept_id_tokens`](JwtBuilder::accept_id_tokens), better an access token |
-//! | `token_issuer`, `token_audience` | `iss` or `aud` is missing or another | [`issuer`](JwtBuilder::issuer), [`audience`](JwtBuilder::audience): to the letter |
+//! | `token_issuer`, `token_audience` | `iss` or `aud` is missing or another | [`issuer`](JwtBuilder::issuer), [`issuer_template`](JwtBuilder::issuer_template), [`audience`](JwtBuilder::audience): to the letter; [`audience_claim`](JwtBuilder::audience_claim) |
 //! | `token_expired`, `token_not_yet_valid`, `token_from_future`, `token_too_old` | its time is over or has not come | the clocks; [`leeway`](JwtBuilder::leeway) |
 //! | `token_claim_missing` | `exp`, the subject or a claim that is asked for | [`subject_claim`](JwtBuilder::subject_claim), [`required_claims`](JwtBuilder::required_claims), [`scope_claim`](JwtBuilder::scope_claim) |
 //! | `token_claim_type`, `token_claim_repeated`, `token_scope` | a claim has the wrong JSON type, stands twice, or is no list of scopes | |
@@ -57,6 +57,7 @@ mod builder;
 mod claims;
 mod der;
 mod edwards;
+mod issuer;
 pub(crate) mod jws;
 mod known;
 #[cfg(feature = "jwks")]
@@ -65,6 +66,8 @@ mod live;
 #[path = "still.rs"]
 mod live;
 pub(crate) mod pem;
+mod providers;
+mod settings;
 pub(crate) mod signature;
 mod token;
 mod weak;
@@ -79,7 +82,7 @@ use serde::de::DeserializeOwned;
 
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
-pub(crate) use builder::{LEEWAY_MAX, TOKEN_LIMIT};
+pub(crate) use settings::{LEEWAY_MAX, TOKEN_LIMIT};
 
 use super::verified::VerifiedTokens;
 use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
@@ -87,6 +90,7 @@ use crate::token::is_token68;
 use crate::{Answer, Clock, ConfigError, Principal, Rejection};
 use builder::Source;
 use claims::{Expected, Registered};
+use issuer::ExpectedIssuer;
 use live::Live;
 use token::{Conditions, Token};
 
@@ -240,7 +244,7 @@ trait Verify: Send + Sync {
 /// The settings of a verifier.
 struct Core<T> {
     token_limit: usize,
-    issuer: Option<Arc<str>>,
+    issuer: ExpectedIssuer,
     any_audience: bool,
     typ: Typ,
     expected: Expected,
@@ -348,9 +352,9 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         };
         parts.decode_payload(&mut buffer)?;
         let (claims, details) = Registered::read::<T>(&buffer, &self.expected)?;
-        let exp = self.check(&claims)?;
+        let exp = self.check(&claims, key)?;
         let kid = key.shared_kid();
-        Ok((Arc::new(Token::new(claims, exp, self.issuer.clone(), kid, details)), current.epoch))
+        Ok((Arc::new(Token::new(claims, exp, self.issuer.shared(), kid, details)), current.epoch))
     }
 
     /// Reads the header.
@@ -363,12 +367,12 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
     }
 
     /// Checks what does not change with time, and returns when the token ends.
-    fn check(&self, claims: &Registered<'_>) -> Result<Duration, Rejection> {
+    fn check(&self, claims: &Registered<'_>, key: &VerificationKey) -> Result<Duration, Rejection> {
         let fault = Rejection::invalid;
-        if self.issuer.as_deref().is_some_and(|issuer| claims.iss.as_deref() != Some(issuer)) {
+        if !self.issuer.is(claims, key) {
             return Err(fault("token_issuer"));
         }
-        if !self.any_audience && claims.aud != Some(true) {
+        if !self.any_audience && !claims.is_for_us(&self.expected) {
             return Err(fault("token_audience"));
         }
         // RFC 9449, section 7.2: a token bound to a key is not good by itself.

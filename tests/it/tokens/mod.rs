@@ -12,5 +12,5 @@ mod remembered;
 mod settings;
 mod shared_field;
 mod times;
-mod tools;
+pub mod tools;
 mod vectors;
