@@ -111,6 +111,23 @@ async fn two_of_them_stand_side_by_side() {
     assert_eq!((ask(&of_first, &by_first).await.0, ask(&of_first, &by_second).await.0), (200, 401));
 }
 
+/// The example has to be built, as `cargo test --all-features` does, and `cargo test --test oidc_provider` does not.
+#[tokio::test]
+async fn the_example_takes_its_tokens() {
+    let Some(provider) = Provider::start(0, "k1", "RS256").await else { return };
+    let test = env::current_exe().expect("the test knows where it is");
+    let profile = test.parent().and_then(Path::parent).expect("the test stands in a target folder");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oidc-provider-example.pem");
+    let mut check = Command::new(profile.join("examples/oidc"));
+    check.arg("--check").arg("--cert-file").arg(file).env("ISSUER", &provider.url).env("AUDIENCE", API);
+    check.env("TOKEN", provider.token(API, "orders:read").await).kill_on_drop(true).stdin(Stdio::null());
+
+    let checked = timeout(PATIENCE, check.output()).await.expect("it ends").expect("it starts");
+
+    let text = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && text.contains("ok: 7 of 7"), "{checked:?}");
+}
+
 /// Asks a service behind the layer who it is.
 async fn ask(layer: &BearerLayer, token: &str) -> (u16, String) {
     let service = layer.layer(service_fn(async |request: Request<()>| {
@@ -118,7 +135,7 @@ async fn ask(layer: &BearerLayer, token: &str) -> (u16, String) {
         Ok::<_, Infallible>(Response::new(format!("{} {}", who.subject(), who.scopes())))
     }));
     let request = Request::get("/").header("authorization", format!("Bearer {token}"));
-    let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
+    let response = service.oneshot(request.body(()).expect("the token fits")).await.expect("it never fails");
     (response.status().as_u16(), response.into_body())
 }
 
@@ -178,7 +195,7 @@ impl Provider {
 
     /// Asks it for a token, as a client that acts for itself (RFC 6749, section 4.4; RFC 8707).
     async fn token(&self, resource: &str, scope: &str) -> String {
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("it is built");
         let form = format!("grant_type=client_credentials&resource={resource}&scope={}", scope.replace(' ', "+"));
         let request = client.post(format!("{}/token", self.url)).body(form);
         // The name and the secret are written as in a form (RFC 6749, section 2.3.1).
