@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::StatusCode;
 use serde_json::json;
 use tower_keep::{
-    Algorithm, Answer, ApiKey, ApiKeyLayer, Bearer, BearerLayer, Cause, ConfigError, Issuers, Jwt, KeySet, Ownership,
-    PresentedToken, Principal, Rejection, TokenForm, TokenVerifier,
+    Algorithm, Answer, ApiKey, ApiKeyLayer, Bearer, BearerLayer, Cause, ConfigError, Issuers, IssuersBuilder, Jwt,
+    KeySet, Ownership, PresentedToken, Principal, Rejection, Tenants, TokenForm, TokenVerifier,
 };
 
 use crate::support::{TestClock, get, send, status, store, with, with_key};
@@ -303,6 +303,8 @@ fn issuers_print_their_names_alone() {
     let text = format!("{:?} {:?}", two.issuers(), Bearer::new(two.issuers()));
     assert!(text.contains(STAFF) && text.contains(PARTNERS), "{text}");
     assert!(!text.contains(two.staff.jwk()["x"].as_str().unwrap()), "{text}");
+    fn shared<T: Send + Sync + std::fmt::Debug + 'static>() {}
+    shared::<(Issuers, IssuersBuilder, Tenants)>();
     let builder = Issuers::builder().issuer(STAFF, two.staff());
     assert!(format!("{builder:?}").contains(STAFF));
 }

@@ -1,7 +1,9 @@
 //! Microsoft Entra: one tenant, and many.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use tower_keep::{Algorithm, ConfigError, Jwt, JwtBuilder};
+use tower_keep::{Algorithm, Answer, ConfigError, Issuers, Jwt, JwtBuilder, PresentedToken, Tenants, TokenVerifier};
 
 use super::{Provider, changed, lasting, outcome, verdict};
 
@@ -171,6 +173,29 @@ async fn a_key_of_one_tenant_speaks_for_no_other() {
 
         assert_eq!(seen, (of_tenant, of_other), "{key_issuer}");
     }
+}
+
+#[tokio::test]
+async fn all_tenants_can_share_a_verifier_beside_other_issuers() {
+    let provider = entra(json!(issuer("{tenantid}")));
+    let shared: Arc<dyn TokenVerifier> = Arc::new(jwt(multi_tenant(&provider).tenants([TENANT, OTHER])));
+    let tenants =
+        Tenants::below("https://login.microsoftonline.com/", move |_| Answer::Now(Ok(Some(Arc::clone(&shared)))));
+    let staff = jwt(provider.keys(KEYS).issuer("https://staff.example.com").audience(CLIENT).accept_typ_jwt());
+    let issuers = Issuers::builder().issuer("https://staff.example.com", staff).resolve(tenants).build().unwrap();
+    let verdict = async |claims: Value| {
+        let token = PresentedToken::from_text(&provider.sign(json!({ "typ": "JWT" }), &claims)).unwrap();
+        let verdict = issuers.verify(&token).await;
+        verdict.map_or_else(|rejection| rejection.reason().to_owned(), |who| who.issuer().unwrap().to_owned())
+    };
+
+    assert_eq!(verdict(of_user(TENANT)).await, issuer(TENANT));
+    assert_eq!(verdict(of_user(OTHER)).await, issuer(OTHER));
+    assert_eq!(verdict(of_user("9188040d-6c67-4c5b-b112-36a304b66dad")).await, "token_issuer");
+    let of_staff = changed(of_user(TENANT), json!({ "iss": "https://staff.example.com" }));
+    assert_eq!(verdict(of_staff).await, "https://staff.example.com");
+    let of_nobody = changed(of_user(TENANT), json!({ "iss": "https://sts.windows.net/x/" }));
+    assert_eq!(verdict(of_nobody).await, "token_issuer_unknown");
 }
 
 #[test]
