@@ -106,6 +106,24 @@ pub enum ConfigError {
     },
     /// No issuer was given, so tokens of anybody whose key is trusted would be let in.
     IssuerMissing,
+    /// An issuer stands in a list twice, so it would not be clear whose rules count.
+    IssuerRepeated {
+        /// The issuer.
+        given: String,
+    },
+    /// What issuers are looked up below is not an `https` URL that ends in `/`.
+    IssuerPrefix {
+        /// What was given instead.
+        given: String,
+    },
+    /// A template of issuers is not an `https` URL with the name of one claim in braces, behind the host.
+    IssuerTemplate {
+        /// What was given instead.
+        given: String,
+    },
+    /// Tenants are named and no template of their issuers, or the list is empty, or one of them has other characters than
+    /// letters, digits and `-`.
+    Tenants,
     /// No audience was given, so tokens meant for another service would be let in.
     AudienceMissing,
     /// The list of algorithms is empty, so no token could be let in.
@@ -119,7 +137,7 @@ pub enum ConfigError {
     TokenLimitZero,
     /// The name of a claim is empty.
     ClaimNameEmpty,
-    /// A claim has a meaning of its own and cannot hold scopes or the subject.
+    /// A claim has a meaning of its own and cannot hold scopes, the subject, an audience or a tenant.
     ClaimReserved {
         /// The claim.
         given: String,
@@ -262,6 +280,16 @@ impl fmt::Display for ConfigError {
             Self::PepperIdRepeated { given } => write!(f, "two ways to make digests have the tag {given:?}"),
             Self::PepperTooShort { bytes } => write!(f, "a pepper of {bytes} bytes is too short, 32 are needed"),
             Self::IssuerMissing => f.write_str("no issuer was given"),
+            Self::IssuerRepeated { given } => write!(f, "issuer {given:?} was given twice"),
+            Self::IssuerPrefix { given } => {
+                write!(f, "{given:?} is not a URL such as \"https://login.example.com/realms/\"")
+            }
+            Self::IssuerTemplate { given } => {
+                write!(f, "{given:?} is not a URL such as \"https://login.example.com/{{tid}}/v2.0\"")
+            }
+            Self::Tenants => {
+                f.write_str("the tenants are none, have no template, or other characters than letters, digits and '-'")
+            }
             Self::AudienceMissing => f.write_str("no audience was given"),
             Self::AlgorithmsMissing => f.write_str("the list of algorithms is empty"),
             Self::LeewayTooLong { given } => write!(f, "a leeway of {given:?} is too long, 300 seconds at most"),

@@ -40,13 +40,13 @@ pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogi
 pub use bearer::Issuer;
 #[cfg(feature = "bearer")]
 pub use bearer::{
-    Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Jwt, JwtBuilder, KeySet, MemoryDenyList,
-    PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
+    Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Issuers, IssuersBuilder, Jwt, JwtBuilder,
+    KeySet, MemoryDenyList, PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
 };
 #[cfg(feature = "introspection")]
 pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
 #[cfg(feature = "jwks")]
-pub use bearer::{KeysStatus, RemoteKeys};
+pub use bearer::{KeysStatus, RemoteKeys, Tenants};
 #[cfg(feature = "bearer")]
 pub use bearer::{ProtectedResource, ResourceMetadata};
 pub use catalogue::ScopeCatalogue;
@@ -69,3 +69,8 @@ pub use store_error::StoreError;
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+// And those of the guide to issuers.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../docs/providers.md")]
+struct Providers;

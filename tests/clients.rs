@@ -56,6 +56,24 @@ async fn the_check_of_mcp_finds_nothing_wrong() {
 }
 
 #[tokio::test]
+async fn the_check_of_oidc_finds_nothing_wrong() {
+    let mut check = example("oidc");
+    // Those name an issuer of somebody else's.
+    check.env_remove("ISSUER").env_remove("AUDIENCE");
+
+    let checked = run(check.arg("--check").args(cert_file("oidc-check"))).await;
+
+    assert_success(&checked);
+}
+
+#[tokio::test]
+async fn the_check_of_multi_tenant_finds_nothing_wrong() {
+    let checked = run(example("multi_tenant").arg("--check").args(cert_file("multi-tenant-check"))).await;
+
+    assert_success(&checked);
+}
+
+#[tokio::test]
 async fn curl_is_served_without_a_look_at_the_certificate() {
     let server = Server::start("quickstart", "curl-insecure").await;
 

@@ -24,16 +24,32 @@ const LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// Signs tokens with a key that ends with the process.
 pub(crate) struct Issuer {
     key: Ed25519KeyPair,
+    kid: String,
 }
 
 impl Issuer {
+    #[allow(dead_code, reason = "not every example leaves the name to it")]
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self { key: Ed25519KeyPair::generate().map_err(|_| "no key could be made")? })
+        Self::with_kid(KID)
+    }
+
+    /// Makes a key that tokens call by another name.
+    pub(crate) fn with_kid(kid: impl Into<String>) -> Result<Self> {
+        let key = Ed25519KeyPair::generate().map_err(|_| "no key could be made")?;
+        Ok(Self { key, kid: kid.into() })
     }
 
     /// Returns the public half of the key, which is all that a service needs.
+    #[allow(dead_code, reason = "not every example has the key at hand")]
     pub(crate) fn public_key(&self) -> Result<VerificationKey> {
-        Ok(VerificationKey::der(Algorithm::EdDSA, self.key.public_key())?.with_kid(KID))
+        Ok(VerificationKey::der(Algorithm::EdDSA, self.key.public_key())?.with_kid(&self.kid))
+    }
+
+    /// Returns the public half of the key as issuers publish it (RFC 8037, section 2).
+    #[allow(dead_code, reason = "not every example publishes it")]
+    pub(crate) fn jwk(&self) -> Value {
+        let x = encode(self.key.public_key());
+        json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.kid, "x": x })
     }
 
     /// Makes an access token (RFC 9068) of claims that are good from now on, with the changes of the caller; a change to
@@ -52,7 +68,7 @@ impl Issuer {
             "exp": (now + LIFETIME).as_secs(),
         });
         merge(&mut claims, changes);
-        Ok(self.jws(&json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": KID }), &claims))
+        Ok(self.jws(&json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": self.kid }), &claims))
     }
 
     /// Signs a header and claims, whatever they say (RFC 7515, section 7.1).

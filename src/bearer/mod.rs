@@ -7,6 +7,7 @@ pub mod denial;
 mod discovery;
 #[cfg(feature = "introspection")]
 pub mod introspection;
+pub mod issuers;
 pub mod jwks;
 pub mod jwt;
 pub mod metadata;
@@ -26,6 +27,9 @@ pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts};
 pub use discovery::Issuer;
 #[cfg(feature = "introspection")]
 pub use introspection::{ClientAuth, Introspection, IntrospectionBuilder};
+#[cfg(feature = "jwks")]
+pub use issuers::tenants::Tenants;
+pub use issuers::{Issuers, IssuersBuilder};
 pub use jwks::{KeySet, VerificationKey};
 #[cfg(feature = "jwks")]
 pub use jwks::{KeysStatus, RemoteKeys};

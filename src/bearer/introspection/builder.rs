@@ -346,7 +346,7 @@ impl<T> IntrospectionBuilder<T> {
 
 impl Settings {
     fn errors(&self) -> Vec<ConfigError> {
-        let mut errors = self.expected.reserved();
+        let mut errors = self.expected.reserved(None);
         let has_auth = self.auth.as_ref().is_some_and(|auth| !auth.id().is_empty());
         errors.extend((!has_auth).then_some(ConfigError::ClientAuthMissing));
         let has_issuer = self.issuer.as_ref().map_or(self.signed_by.is_none(), |issuer| !issuer.is_empty());

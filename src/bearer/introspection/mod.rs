@@ -87,7 +87,7 @@ use super::jwt::token::Conditions;
 use super::{Issuer, PresentedToken, TokenForm, TokenVerifier};
 use crate::fetch::{Outage, PATIENCE};
 use crate::token::is_token68;
-use crate::{Answer, Clock, Principal, Rejection};
+use crate::{Answer, Clock, Principal, Rejection, Standing};
 use circuit::Circuit;
 use flight::Flights;
 use memory::{Finding, Memory};
@@ -134,6 +134,19 @@ impl TokenVerifier for Introspection {
     fn form(&self) -> TokenForm {
         TokenForm::Any
     }
+
+    fn issuers(&self) -> Vec<String> {
+        self.0.issuer().into_iter().map(str::to_owned).collect()
+    }
+
+    fn audiences(&self) -> Option<Vec<String>> {
+        self.0.audiences().map(<[_]>::to_vec)
+    }
+
+    /// Tells of the time and the deny list; the server is not asked again.
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        self.0.standing(principal)
+    }
 }
 
 impl fmt::Debug for Introspection {
@@ -145,6 +158,9 @@ impl fmt::Debug for Introspection {
 /// A verifier whose type of claims is not told.
 trait Verify: Send + Sync {
     fn verify(self: Arc<Self>, token: &PresentedToken) -> Answer<Result<Principal, Rejection>>;
+    fn issuer(&self) -> Option<&str>;
+    fn audiences(&self) -> Option<&[String]>;
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>>;
 }
 
 struct Core<T> {
@@ -159,6 +175,18 @@ struct Core<T> {
 }
 
 impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
+    fn issuer(&self) -> Option<&str> {
+        self.rules.issuer.as_deref()
+    }
+
+    fn audiences(&self) -> Option<&[String]> {
+        (!self.rules.any_audience).then_some(&self.rules.expected.audiences)
+    }
+
+    fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
+        Some(self.conditions.standing(principal.identity_as()?, self.clock.now()))
+    }
+
     fn verify(self: Arc<Self>, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {
         let bytes = token.as_bytes();
         if bytes.len() > self.token_limit {

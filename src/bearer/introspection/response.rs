@@ -69,7 +69,7 @@ impl Rules {
         };
         let wrong = [
             (!is_issuer, "token_issuer"),
-            (!self.any_audience && claims.aud != Some(true), "token_audience"),
+            (!self.any_audience && !claims.is_for_us(&self.expected), "token_audience"),
             (claims.bound || marks.is_bound(), "token_bound"),
             (claims.of_id_token, "token_is_id_token"),
             (marks.is_of_another_use(), "token_use"),

@@ -22,6 +22,8 @@ pub(super) struct Jwk {
     #[serde(rename = "use")]
     usage: Option<String>,
     key_ops: Option<Vec<String>>,
+    /// No standard has it. Where tenants share a set of keys, it says whose tokens a key may sign.
+    pub(super) issuer: Option<serde_json::Value>,
     crv: Option<String>,
     x: Option<String>,
     y: Option<String>,

@@ -25,6 +25,8 @@ use crate::{ConfigError, KeyFault};
 pub struct VerificationKey {
     kid: Option<Arc<str>>,
     bound: Option<Bound>,
+    /// Whose tokens it may sign, if its JWK says so.
+    issuer: Option<Arc<str>>,
     /// What a JWK without `alg` is made of, where its type leaves several algorithms.
     unnamed: Option<Material>,
 }
@@ -128,6 +130,10 @@ impl VerificationKey {
         self.kid.clone()
     }
 
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
     /// Returns the algorithm; none for a secret that names none, which is of no use until one is configured.
     pub fn algorithm(&self) -> Option<Algorithm> {
         Some(self.bound.as_ref()?.algorithm)
@@ -145,17 +151,21 @@ impl VerificationKey {
     /// Returns whether the keys are the same in all but their ids.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (&self.bound, &other.bound) {
-            (Some(this), Some(other)) => this.algorithm == other.algorithm && this.verifier.is_same(&other.verifier),
+            (Some(this), Some(that)) => {
+                self.issuer == other.issuer && this.algorithm == that.algorithm && this.verifier.is_same(&that.verifier)
+            }
             _ => false,
         }
     }
 
     /// Reads a JWK: what it says of itself decides whether it is used, and for what.
-    pub(super) fn from_jwk(jwk: Jwk) -> Result<Self, KeyFault> {
+    pub(super) fn from_jwk(mut jwk: Jwk) -> Result<Self, KeyFault> {
+        // What is no text is nobody's name.
+        let issuer = jwk.issuer.take().map(|issuer| Arc::from(issuer.as_str().unwrap_or_default()));
         let (kid, named, material) = jwk.into_material()?;
         let algorithm = named.or_else(|| Algorithm::ASYMMETRIC.into_iter().find(|it| it.family() == material.family()));
         let bound = algorithm.map(|algorithm| material.bind(algorithm)).transpose()?;
-        Ok(Self { kid: kid.map(Arc::from), bound, unnamed: named.is_none().then_some(material) })
+        Ok(Self { kid: kid.map(Arc::from), bound, issuer, unnamed: named.is_none().then_some(material) })
     }
 
     /// Binds the key to one of the algorithms that are allowed: the one it names, or the first that fits.
@@ -173,7 +183,8 @@ impl VerificationKey {
     }
 
     fn new(algorithm: Algorithm, verifier: Verifier) -> Self {
-        Self { kid: None, bound: Some(Bound { algorithm, verifier: Arc::new(verifier) }), unnamed: None }
+        let bound = Some(Bound { algorithm, verifier: Arc::new(verifier) });
+        Self { kid: None, bound, issuer: None, unnamed: None }
     }
 }
 

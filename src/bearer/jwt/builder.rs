@@ -8,30 +8,25 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::algorithm::Algorithm;
-use super::claims::Expected;
+use super::issuer::ExpectedIssuer;
 use super::live::{Live, Opening};
+use super::settings::Settings;
 use super::token::{Conditions, Predicate};
-use super::{Core, Jwt, Keys, Typ, media_type};
+use super::{Core, Jwt, Keys};
 use crate::bearer::denial::{DenyList, DenyLists};
 use crate::bearer::jwks::KeySet;
 use crate::bearer::verified::VerifiedTokens;
-use crate::{Clock, ConfigError, ConfigErrors, SystemClock};
+use crate::{Clock, ConfigError, ConfigErrors};
 
-/// How far clocks may be apart unless another leeway is set.
-pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
-/// The longest leeway: "no more than a few minutes" (RFC 7519, section 4.1.4).
-pub(crate) const LEEWAY_MAX: Duration = Duration::from_secs(300);
-/// The longest token, in bytes, unless another limit is set.
-pub(crate) const TOKEN_LIMIT: usize = 8 * 1024;
-/// How many verified tokens are remembered unless another number is set.
-pub(crate) const REMEMBERED: usize = 10_000;
+/// How many places there can be for verified tokens.
 pub(crate) const REMEMBERED_MAX: usize = 1 << 24;
 
 /// Builds a [`Jwt`]. Nothing is checked before [`build`](Self::build), which tells all that is wrong at once.
 ///
 /// | setting | default |
 /// |---|---|
-/// | [`issuer`](Self::issuer), [`audience`](Self::audience) | none: they have to be named |
+/// | [`issuer`](Self::issuer) or [`issuer_template`](Self::issuer_template), [`audience`](Self::audience) | none: they have to be named |
+/// | [`audience_claim`](Self::audience_claim) | `aud` |
 /// | [`algorithms`](Self::algorithms) | what each key names; RS256 for an RSA key that names none |
 /// | `exp` | has to be there |
 /// | [`subject_claim`](Self::subject_claim) | `sub`, which has to be there |
@@ -43,7 +38,7 @@ pub(crate) const REMEMBERED_MAX: usize = 1 << 24;
 /// | [`remember`](Self::remember) | 10,000 verified tokens |
 pub struct JwtBuilder<T = ()> {
     keys: Source,
-    settings: Settings,
+    pub(super) settings: Settings,
     predicates: Vec<Predicate<T>>,
 }
 
@@ -68,40 +63,9 @@ impl Source {
 /// Keys, and what keeps them up to date if they come from elsewhere.
 type Opened = (Arc<Keys>, Option<Arc<Live>>);
 
-/// The settings that do not depend on the type of the claims.
-struct Settings {
-    issuer: Option<String>,
-    any_issuer: bool,
-    any_audience: bool,
-    expected: Expected,
-    algorithms: Option<Vec<Algorithm>>,
-    leeway: Duration,
-    max_age: Option<Duration>,
-    typ: Typ,
-    deny_lists: Vec<Arc<dyn DenyList>>,
-    clock: Box<dyn Clock>,
-    token_limit: usize,
-    remembered: usize,
-    digests: bool,
-}
-
 impl JwtBuilder {
     pub(super) fn new(keys: Source) -> Self {
-        let settings = Settings {
-            issuer: None,
-            any_issuer: false,
-            any_audience: false,
-            expected: Expected::default(),
-            algorithms: None,
-            leeway: LEEWAY,
-            max_age: None,
-            typ: Typ::default(),
-            deny_lists: Vec::new(),
-            clock: Box::new(SystemClock),
-            token_limit: TOKEN_LIMIT,
-            remembered: REMEMBERED,
-            digests: false,
-        };
+        let settings = Settings::default();
         Self { keys, settings, predicates: Vec::new() }
     }
 
@@ -122,6 +86,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.settings.issuer = Some(issuer.into());
+        self.settings.template = None;
         self
     }
 
@@ -308,13 +273,16 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
     /// # Errors
     ///
     /// All that is wrong, at once: [`ConfigError::IssuerMissing`], [`ConfigError::AudienceMissing`],
+    /// [`ConfigError::IssuerTemplate`], [`ConfigError::Tenants`],
     /// [`ConfigError::AlgorithmsMissing`], [`ConfigError::KeysMissing`], [`ConfigError::KeySetMixed`],
     /// [`ConfigError::LeewayTooLong`], [`ConfigError::TokenLimitZero`], [`ConfigError::ClaimNameEmpty`],
     /// [`ConfigError::ClaimReserved`], [`ConfigError::ClaimsTooMany`], [`ConfigError::Typ`].
     pub fn build(self) -> Result<Jwt, ConfigErrors> {
         let Self { keys, settings, predicates } = self;
         let mut errors = settings.errors();
-        let Settings { expected, leeway, max_age, typ, deny_lists, clock, token_limit, algorithms, .. } = settings;
+        let template = settings.template();
+        let Settings { mut expected, leeway, max_age, typ, deny_lists, clock, token_limit, algorithms, .. } = settings;
+        expected.tenant_claim = template.as_ref().map(|template| template.claim.clone());
         let no_algorithms = algorithms.as_ref().is_some_and(Vec::is_empty);
         let keys = match keys.open(algorithms) {
             Ok(keys) => Some(keys),
@@ -333,7 +301,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         let conditions = Conditions { leeway, max_age, predicates, deny_list: DenyLists::of(deny_lists) };
         let core = Core {
             token_limit,
-            issuer: settings.issuer.filter(|_| !settings.any_issuer).map(Arc::from),
+            issuer: ExpectedIssuer::new(settings.issuer, template, settings.any_issuer),
             any_audience: settings.any_audience,
             typ,
             expected,
@@ -343,36 +311,6 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         };
         Ok(Jwt { core: Arc::new(core), keys, live })
     }
-}
-
-impl Settings {
-    fn errors(&self) -> Vec<ConfigError> {
-        let mut errors = self.expected.reserved();
-        let strangers = self.typ.others.iter().filter(|typ| !is_of_access_tokens(typ));
-        errors.extend(strangers.map(|typ| ConfigError::Typ { given: typ.clone() }));
-        let no_issuer = !self.any_issuer && self.issuer.as_ref().is_none_or(String::is_empty);
-        errors.extend(no_issuer.then_some(ConfigError::IssuerMissing));
-        errors.extend(self.expected.no_audience(self.any_audience));
-        let wrong = [
-            (self.algorithms.as_ref().is_some_and(Vec::is_empty), ConfigError::AlgorithmsMissing),
-            (self.leeway > LEEWAY_MAX, ConfigError::LeewayTooLong { given: self.leeway }),
-            (self.token_limit == 0, ConfigError::TokenLimitZero),
-        ];
-        errors.extend(wrong.into_iter().filter_map(|(is_wrong, error)| is_wrong.then_some(error)));
-        errors.extend(self.expected.misnamed());
-        errors
-    }
-}
-
-/// Returns whether a `typ` may be one of access tokens: it is a name, and not that of a token which proves or tells something
-/// else (RFC 8725, section 3.11).
-fn is_of_access_tokens(typ: &str) -> bool {
-    const OTHERS: [&str; 5] =
-        ["dpop+jwt", "logout+jwt", "secevent+jwt", "token-introspection+jwt", "oauth-authz-req+jwt"];
-    let name = media_type(typ);
-    !name.is_empty()
-        && typ.bytes().all(|byte| byte.is_ascii_graphic())
-        && !OTHERS.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 impl<T> fmt::Debug for JwtBuilder<T> {

@@ -28,6 +28,10 @@ pub(crate) struct Expected {
     pub(crate) audiences: Vec<String>,
     pub(crate) scope_claim: Option<String>,
     pub(crate) subject_claim: Option<String>,
+    /// The claim that stands in for `aud`.
+    pub(crate) audience_claim: Option<String>,
+    /// The claim whose value stands in the issuer.
+    pub(crate) tenant_claim: Option<String>,
     pub(crate) required: Vec<String>,
 }
 
@@ -36,6 +40,7 @@ pub(crate) struct Expected {
 pub(crate) struct Registered<'a> {
     pub(crate) iss: Option<Cow<'a, str>>,
     pub(crate) sub: Option<Cow<'a, str>>,
+    pub(crate) tenant: Option<Cow<'a, str>>,
     pub(crate) jti: Option<Cow<'a, str>>,
     pub(crate) sid: Option<Cow<'a, str>>,
     pub(crate) acr: Option<Cow<'a, str>>,
@@ -44,7 +49,9 @@ pub(crate) struct Registered<'a> {
     pub(crate) iat: Option<Duration>,
     pub(crate) auth_time: Option<Duration>,
     /// Whether one of the expected audiences is named; nothing if there is no `aud`.
-    pub(crate) aud: Option<bool>,
+    aud: Option<bool>,
+    /// The same of the claim that stands in for it.
+    stand_in: Option<bool>,
     pub(crate) scopes: Option<Scopes>,
     scp: Option<Scopes>,
     pub(crate) bound: bool,
@@ -71,6 +78,8 @@ enum Claim {
     Iat,
     AuthTime,
     Aud,
+    Audience,
+    Tenant,
     Scope,
     Scp,
     Cnf,
@@ -87,7 +96,7 @@ struct Interest {
     required: Option<usize>,
 }
 
-/// Claims that cannot hold the subject or scopes.
+/// Claims that cannot hold the subject, scopes, an audience or a tenant.
 const RESERVED: [&str; 12] =
     ["iss", "aud", "exp", "nbf", "iat", "jti", "sid", "acr", "auth_time", "cnf", "at_hash", "c_hash"];
 /// How many claims can be required.
@@ -103,15 +112,22 @@ impl Expected {
         }
     }
 
-    /// Returns the chosen claims that have another meaning.
-    pub(crate) fn reserved(&self) -> Vec<ConfigError> {
-        let Self { scope_claim, subject_claim, .. } = self;
-        let chosen = [scope_claim, subject_claim].into_iter().flatten();
-        let reserved = chosen.filter(|name| RESERVED.contains(&name.as_str()));
-        let reserved =
-            reserved.chain(scope_claim.iter().filter(|name| *name == "sub" || subject_claim.as_ref() == Some(name)));
-        let reserved = reserved.chain(subject_claim.iter().filter(|name| matches!(name.as_str(), "scope" | "scp")));
-        reserved.map(|name| ConfigError::ClaimReserved { given: name.clone() }).collect()
+    /// Returns the chosen claims that have another meaning. A claim says one thing.
+    pub(crate) fn reserved(&self, tenant_claim: Option<&String>) -> Vec<ConfigError> {
+        let Self { scope_claim, subject_claim, audience_claim, .. } = self;
+        let chosen = [scope_claim.as_ref(), subject_claim.as_ref(), audience_claim.as_ref(), tenant_claim];
+        let is_taken = |place: usize, name: &str| {
+            let means_another = match place {
+                0 => name == "sub",
+                1 => matches!(name, "scope" | "scp"),
+                _ => matches!(name, "sub" | "scope" | "scp"),
+            };
+            let is_chosen = |it: &Option<&String>| it.is_some_and(|it| it == name);
+            means_another || RESERVED.contains(&name) || chosen[..place].iter().any(is_chosen)
+        };
+        let names = chosen.iter().enumerate().filter_map(|(place, name)| Some((place, (*name)?)));
+        let taken = names.filter(|(place, name)| is_taken(*place, name));
+        taken.map(|(_, name)| ConfigError::ClaimReserved { given: name.clone() }).collect()
     }
 
     /// Returns what is wrong if no audience is named, where one is needed.
@@ -122,8 +138,9 @@ impl Expected {
 
     /// Returns what is wrong with names of claims and their number.
     pub(crate) fn misnamed(&self) -> impl Iterator<Item = ConfigError> {
-        let Self { required, scope_claim, subject_claim, .. } = self;
-        let is_empty = required.iter().chain(scope_claim).chain(subject_claim).any(String::is_empty);
+        let Self { required, scope_claim, subject_claim, audience_claim, .. } = self;
+        let chosen = scope_claim.iter().chain(subject_claim).chain(audience_claim);
+        let is_empty = required.iter().chain(chosen).any(String::is_empty);
         let given = required.len();
         let wrong =
             [(is_empty, ConfigError::ClaimNameEmpty), (given > REQUIRED_MAX, ConfigError::ClaimsTooMany { given })];
@@ -146,6 +163,8 @@ impl Expected {
             b"at_hash" | b"c_hash" => Some(Claim::OfIdToken),
             _ if is(&self.subject_claim) => Some(Claim::Sub),
             _ if is(&self.scope_claim) => Some(Claim::Scope),
+            _ if is(&self.audience_claim) => Some(Claim::Audience),
+            _ if is(&self.tenant_claim) => Some(Claim::Tenant),
             // Where another claim stands in for it, it has to be what it should be, and says nothing.
             b"sub" if self.subject_claim.is_some() => Some(Claim::OtherSub),
             b"scope" if self.scope_claim.is_some() => Some(Claim::OtherScope),
@@ -191,6 +210,15 @@ impl<'a> Registered<'a> {
             && (has_scopes || expected.scope_claim.is_none())
     }
 
+    /// Returns whether the token is for one of the expected audiences. Where another claim stands in for `aud`, an `aud` that is
+    /// there counts as well (RFC 7519, section 4.1.3).
+    pub(crate) fn is_for_us(&self, expected: &Expected) -> bool {
+        match expected.audience_claim {
+            None => self.aud == Some(true),
+            Some(_) => self.stand_in == Some(true) && self.aud != Some(false),
+        }
+    }
+
     /// Returns the scopes: those of `scope`, or else those of `scp`.
     pub(crate) fn take_scopes(&mut self) -> Option<Scopes> {
         self.scopes.take().or_else(|| self.scp.take())
@@ -215,6 +243,7 @@ impl<'a> Registered<'a> {
             Claim::Jti => &mut self.jti,
             Claim::Sid => &mut self.sid,
             Claim::Acr => &mut self.acr,
+            Claim::Tenant => &mut self.tenant,
             _ => return,
         };
         *slot = Some(text);
@@ -231,11 +260,11 @@ impl<'a> Registered<'a> {
 
     /// Notes a claim that is a string or an array of strings.
     fn note_list(&mut self, claim: Claim, list: &Known<'a>, expected: &Expected) -> Result<(), &'static str> {
+        let is_for_us = || list.texts().iter().any(|name| expected.audiences.iter().any(|it| it == name));
         match claim {
             // RFC 7519, section 4.1.3.
-            Claim::Aud => {
-                self.aud = Some(list.texts().iter().any(|name| expected.audiences.iter().any(|it| it == name)))
-            }
+            Claim::Aud => self.aud = Some(is_for_us()),
+            Claim::Audience => self.stand_in = Some(is_for_us()),
             Claim::Scope => self.scopes = Some(scopes(list)?),
             Claim::Scp => self.scp = Some(scopes(list)?),
             _ => {}
@@ -319,7 +348,15 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
                 }
                 self.hand_on(seed, value)
             }
-            Some(claim @ (Claim::Iss | Claim::Sub | Claim::Jti | Claim::Sid | Claim::Acr | Claim::OtherSub)) => {
+            Some(
+                claim @ (Claim::Iss
+                | Claim::Sub
+                | Claim::Jti
+                | Claim::Sid
+                | Claim::Acr
+                | Claim::Tenant
+                | Claim::OtherSub),
+            ) => {
                 let Text(text) = self.typed()?;
                 self.registered.note_text(claim, text.clone());
                 seed.deserialize(Known::Text(text).into_deserializer())
@@ -329,7 +366,10 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
                 self.registered.note_date(claim, number.date());
                 seed.deserialize(Known::Number(number).into_deserializer())
             }
-            Some(claim @ (Claim::Aud | Claim::Scope | Claim::Scp | Claim::OtherScope | Claim::OtherScp)) => {
+            Some(
+                claim
+                @ (Claim::Aud | Claim::Audience | Claim::Scope | Claim::Scp | Claim::OtherScope | Claim::OtherScp),
+            ) => {
                 let TextOrList(list) = self.typed()?;
                 let noted = self.registered.note_list(claim, &list, self.expected);
                 noted.map_err(|fault| self.fail(fault))?;

@@ -42,7 +42,7 @@
 //! | `token_signature` | no key made its signature | |
 //! | `token_typ` | its `typ` is not `at+jwt` | [`accept_typ_jwt`](JwtBuilder::accept_typ_jwt), [`accept_typ`](JwtBuilder::accept_typ), [`accept_no_typ`](JwtBuilder::accept_no_typ) |
 //! | `token_is_id_token` | it has `at_hash` or `c_hash` | [`accept_id_tokens`](JwtBuilder::accept_id_tokens), better an access token |
-//! | `token_issuer`, `token_audience` | `iss` or `aud` is missing or another | [`issuer`](JwtBuilder::issuer), [`audience`](JwtBuilder::audience): to the letter |
+//! | `token_issuer`, `token_audience` | `iss` or `aud` is missing or another | [`issuer`](JwtBuilder::issuer), [`issuer_template`](JwtBuilder::issuer_template), [`audience`](JwtBuilder::audience): to the letter; [`audience_claim`](JwtBuilder::audience_claim) |
 //! | `token_expired`, `token_not_yet_valid`, `token_from_future`, `token_too_old` | its time is over or has not come | the clocks; [`leeway`](JwtBuilder::leeway) |
 //! | `token_claim_missing` | `exp`, the subject or a claim that is asked for | [`subject_claim`](JwtBuilder::subject_claim), [`required_claims`](JwtBuilder::required_claims), [`scope_claim`](JwtBuilder::scope_claim) |
 //! | `token_claim_type`, `token_claim_repeated`, `token_scope` | a claim has the wrong JSON type, stands twice, or is no list of scopes | |
@@ -57,6 +57,7 @@ mod builder;
 pub(crate) mod claims;
 pub(crate) mod der;
 mod edwards;
+mod issuer;
 pub(crate) mod jws;
 #[cfg(feature = "introspection")]
 pub(crate) mod keyring;
@@ -67,6 +68,8 @@ mod live;
 #[path = "still.rs"]
 mod live;
 pub(crate) mod pem;
+mod providers;
+mod settings;
 pub(crate) mod signature;
 #[cfg(feature = "introspection")]
 pub(crate) mod signing;
@@ -84,8 +87,11 @@ use serde::de::DeserializeOwned;
 pub use algorithm::Algorithm;
 pub use builder::JwtBuilder;
 #[cfg(feature = "introspection")]
-pub(crate) use builder::{LEEWAY, REMEMBERED, REMEMBERED_MAX, TOKEN_LIMIT};
-pub(crate) use builder::{LEEWAY_MAX, Source};
+pub(crate) use builder::REMEMBERED_MAX;
+pub(crate) use builder::Source;
+#[cfg(feature = "introspection")]
+pub(crate) use settings::{LEEWAY, REMEMBERED};
+pub(crate) use settings::{LEEWAY_MAX, TOKEN_LIMIT};
 #[cfg(feature = "introspection")]
 pub use signing::SigningKey;
 
@@ -94,6 +100,7 @@ use super::{KeySet, PresentedToken, TokenForm, TokenVerifier, VerificationKey};
 use crate::token::is_token68;
 use crate::{Answer, Clock, ConfigError, Principal, Rejection, Standing};
 use claims::{Expected, Registered};
+use issuer::ExpectedIssuer;
 use live::Live;
 use token::{Conditions, Token};
 
@@ -268,7 +275,7 @@ trait Verify: Send + Sync {
 /// The settings of a verifier.
 struct Core<T> {
     token_limit: usize,
-    issuer: Option<Arc<str>>,
+    issuer: ExpectedIssuer,
     any_audience: bool,
     typ: Typ,
     expected: Expected,
@@ -304,10 +311,10 @@ fn media_type(typ: &str) -> &str {
     }
 }
 
-const TOO_LONG: &str = "token_too_long";
+pub(crate) const TOO_LONG: &str = "token_too_long";
 
 /// RFC 6750, section 3.1: what has characters that no token has is a malformed request.
-fn unreadable(rejection: Rejection, token: &[u8]) -> Rejection {
+pub(crate) fn unreadable(rejection: Rejection, token: &[u8]) -> Rejection {
     match matches!(rejection.reason(), jws::SEGMENTS | jws::ENCODING | jws::SIGNATURE) && !is_token68(token) {
         true => Rejection::malformed("authorization_malformed"),
         false => rejection,
@@ -316,7 +323,7 @@ fn unreadable(rejection: Rejection, token: &[u8]) -> Rejection {
 
 impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
     fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
+        self.issuer.only()
     }
 
     fn audiences(&self) -> Option<&[String]> {
@@ -388,9 +395,9 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         };
         parts.decode_payload(&mut buffer)?;
         let (claims, details) = Registered::read::<T>(&buffer, &self.expected)?;
-        let exp = self.check(&claims)?;
+        let exp = self.check(&claims, key)?;
         let kid = key.shared_kid();
-        Ok((Arc::new(Token::new(claims, Some(exp), self.issuer.clone(), kid, details)), current.epoch))
+        Ok((Arc::new(Token::new(claims, Some(exp), self.issuer.shared(), kid, details)), current.epoch))
     }
 
     /// Reads the header.
@@ -403,12 +410,12 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
     }
 
     /// Checks what does not change with time, and returns when the token ends.
-    fn check(&self, claims: &Registered<'_>) -> Result<Duration, Rejection> {
+    fn check(&self, claims: &Registered<'_>, key: &VerificationKey) -> Result<Duration, Rejection> {
         let fault = Rejection::invalid;
-        if self.issuer.as_deref().is_some_and(|issuer| claims.iss.as_deref() != Some(issuer)) {
+        if !self.issuer.is(claims, key) {
             return Err(fault("token_issuer"));
         }
-        if !self.any_audience && claims.aud != Some(true) {
+        if !self.any_audience && !claims.is_for_us(&self.expected) {
             return Err(fault("token_audience"));
         }
         // RFC 9449, section 7.2: a token bound to a key is not good by itself.

@@ -103,6 +103,10 @@ fn all_that_is_wrong_is_told_at_once() {
 fn every_error_of_keys_and_settings_is_one_line_of_its_own() {
     let config = [
         ConfigError::IssuerMissing,
+        ConfigError::IssuerRepeated { given: ISSUER.to_owned() },
+        ConfigError::IssuerPrefix { given: ISSUER.to_owned() },
+        ConfigError::IssuerTemplate { given: ISSUER.to_owned() },
+        ConfigError::Tenants,
         ConfigError::AudienceMissing,
         ConfigError::AlgorithmsMissing,
         ConfigError::LeewayTooLong { given: Duration::from_secs(301) },
