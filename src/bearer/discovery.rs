@@ -29,6 +29,7 @@ use crate::fetch::{Endpoint, FetchError, HttpClient};
 /// Of an issuer `https://host/path`, the metadata is looked for at `/.well-known/oauth-authorization-server/path` (RFC 8414,
 /// section 3.1), `/.well-known/openid-configuration/path`, and `/path/.well-known/openid-configuration` (OpenID Connect
 /// Discovery, section 4), in this order. The `issuer` in it has to be the same, letter by letter (RFC 8414, section 3.3).
+/// Where the keys are is remembered for half a day, or until they are not there.
 #[derive(Clone, Debug)]
 pub struct Issuer {
     url: String,

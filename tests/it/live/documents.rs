@@ -54,7 +54,7 @@ async fn a_document_of_no_use_leaves_the_keys_as_they_are() {
         assert!(scene.tokens.status().last_error.is_some(), "{reply:?}");
         // It counts as a failure: it is tried again soon.
         scene.issuer.keys_reply(Reply::Document);
-        sleep(seconds(1)).await;
+        sleep(seconds(2)).await;
         assert!(scene.tokens.status().last_error.is_none(), "{reply:?}");
     }
 }
