@@ -1,0 +1,140 @@
+//! Whether a key is good, by what a store found.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::{HeaderName, HeaderValue};
+
+use super::{DigestTag, Found, KeyDigest, KeyId, KeyRecord, KeyRules, KeyStore, PresentedKey};
+use crate::{Admission, Exposure, Principal, Rejection};
+
+const SUPERSEDED: HeaderName = HeaderName::from_static("api-key-superseded");
+
+/// What judging a key takes.
+pub(super) struct Core {
+    pub(super) store: Arc<dyn KeyStore>,
+    pub(super) rules: KeyRules,
+    /// The record that a key is compared with if there is none.
+    nobody: Arc<KeyRecord>,
+}
+
+impl Core {
+    pub(super) fn new(store: Arc<dyn KeyStore>, rules: KeyRules) -> Arc<Self> {
+        // No key has this digest, and none is let in that had it.
+        let digest = KeyDigest::new(rules.hasher().digest("").tag(), [0; 32]);
+        let nobody = Arc::new(KeyRecord::new(KeyId::of_letters(b"000000000000"), "", digest));
+        Arc::new(Self { store, rules, nobody })
+    }
+}
+
+impl Core {
+    /// Compares a key with what was found. Whatever is wrong with it, the work and the answer are the same: a key of
+    /// which there is no record is compared with a record that nobody has the key to.
+    pub(super) fn judge(&self, key: &PresentedKey, id: Option<KeyId>, found: Found) -> Result<Admission, Rejection> {
+        let found = found?;
+        let record = found.as_ref().unwrap_or(&self.nobody);
+        let now = self.rules.now();
+        // Kept from being moved to where there is a record.
+        let until = black_box(matching(record, key.as_str(), &self.rules, now));
+        let id = id.unwrap_or(*record.id());
+        let about = |rejection: Rejection| rejection.about(id.as_str());
+        let (record, until) = match (found, until) {
+            (Some(record), Matching::Until(until)) => (record, until),
+            // A key that has ended is invalid, whatever its secret is: its pepper may be gone for good.
+            (Some(record), Matching::Unknowable(tag)) => {
+                return Err(about(record.fault(now).map_or_else(|| pepper_missing(tag), Rejection::invalid)));
+            }
+            (found, _) => {
+                let reason = if found.is_some() { "key_mismatch" } else { "key_unknown" };
+                return Err(about(Rejection::invalid(reason)));
+            }
+        };
+        if let Some(reason) = record.fault(now) {
+            return Err(about(Rejection::invalid(reason)));
+        }
+        if until.is_some_and(|until| until <= now) {
+            return Err(about(Rejection::invalid("key_superseded")));
+        }
+        self.store.seen(record.id(), now);
+        let admission = Admission::new(Principal::from_identity(record, until));
+        Ok(match until {
+            Some(until) => admission.with_header(SUPERSEDED, superseded(until)),
+            None => admission,
+        })
+    }
+
+    /// Judges a key that others have seen, by what was found. One that will be good later is worth something already.
+    pub(super) fn judge_exposed(&self, key: &PresentedKey, found: Found) -> Exposure {
+        let record = match found {
+            Ok(Some(record)) => record,
+            Ok(None) => return Exposure::worthless(),
+            Err(error) => return Exposure::unknown(error.into()),
+        };
+        let now = self.rules.now();
+        match (matching(&record, key.as_str(), &self.rules, now), record.fault(now)) {
+            (_, Some("key_revoked" | "key_expired")) | (Matching::None, _) => Exposure::worthless(),
+            (Matching::Until(Some(until)), _) if until <= now => Exposure::worthless(),
+            (Matching::Until(until), _) => Exposure::of(Principal::from_identity(record, until)),
+            (Matching::Unknowable(tag), _) => Exposure::unknown(pepper_missing(tag)),
+        }
+    }
+}
+
+/// Finds the secret of a record that a key is. It is one piece of code for all records, so that its time does not depend
+/// on what is around it.
+#[inline(never)]
+fn matching(record: &KeyRecord, key: &str, rules: &KeyRules, now: SystemTime) -> Matching {
+    let present = [(record.digest(), None)].into_iter();
+    let before = record.superseded().iter().map(|superseded| (superseded.digest(), Some(superseded.until())));
+    let mut computed = None::<KeyDigest>;
+    let mut hit = None;
+    let mut missing = None;
+    for (stored, until) in present.chain(before) {
+        let digest = match computed.filter(|digest| digest.tag() == stored.tag()) {
+            Some(digest) => digest,
+            None => match rules.hasher().digest_as(stored.tag(), key) {
+                Some(digest) => digest,
+                // Its pepper is not at hand: this secret can be neither right nor wrong, unless its time is over.
+                None => {
+                    if until.is_none_or(|until| until > now) {
+                        missing = missing.or(Some(stored.tag()));
+                    }
+                    continue;
+                }
+            },
+        };
+        computed = Some(digest);
+        // Every secret is compared, so that the time does not tell which one it was.
+        if digest.matches(stored) && hit.is_none() {
+            hit = Some(until);
+        }
+    }
+    match (hit, missing) {
+        (Some(until), _) => Matching::Until(until),
+        (None, None) => Matching::None,
+        (None, Some(tag)) => Matching::Unknowable(tag),
+    }
+}
+
+/// Which secret of a record a key is.
+enum Matching {
+    /// The present one, or one that works until a time.
+    Until(Option<SystemTime>),
+    /// None of them.
+    None,
+    /// None of those that can be told; another digest was made in a way that is not accepted here.
+    Unknowable(DigestTag),
+}
+
+fn pepper_missing(tag: DigestTag) -> Rejection {
+    let text = format!("a digest of the key was made as {tag}, which is not configured");
+    Rejection::misconfigured("pepper_missing", text)
+}
+
+/// Writes until when a superseded secret works, in the form of RFC 9651, section 3.3.7.
+fn superseded(until: SystemTime) -> HeaderValue {
+    let seconds = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    // An `@` and digits are a field value.
+    HeaderValue::try_from(format!("@{seconds}")).unwrap_or(HeaderValue::from_static("@0"))
+}
