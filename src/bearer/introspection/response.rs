@@ -49,10 +49,11 @@ impl Rules {
             Some("false") => return Ok(Err(Rejection::invalid("token_inactive"))),
             _ => return Ok(Err(Rejection::invalid("introspection_active"))),
         }
-        match Registered::read::<T>(json, &self.expected) {
-            Ok((claims, details)) => Ok(self.judge(&marks, &claims).map(|()| {
+        let mut claims = Registered::default();
+        match claims.read::<T>(json, &self.expected) {
+            Ok(details) => Ok(self.judge(&marks, &claims).map(|()| {
                 let exp = claims.exp;
-                Arc::new(Token::new(claims, exp, self.issuer.clone(), None, details))
+                Arc::new(Token::new(&mut claims, exp, self.issuer.clone(), None, details))
             })),
             // That is what the service expects of a token, and not what every answer has to be.
             Err(rejection) if rejection.reason() == MISFIT => Ok(Err(rejection)),

@@ -147,8 +147,14 @@ impl Expected {
         wrong.into_iter().filter_map(|(is_wrong, error)| is_wrong.then_some(error))
     }
 
-    fn interest(&self, name: &str) -> Option<Interest> {
-        let is = |chosen: &Option<String>| chosen.as_deref() == Some(name);
+    /// Returns whether any claim was chosen for something.
+    fn chooses(&self) -> bool {
+        [&self.subject_claim, &self.scope_claim, &self.audience_claim, &self.tenant_claim]
+            .iter()
+            .any(|chosen| chosen.is_some())
+    }
+
+    fn interest(&self, name: &str, chooses: bool) -> Option<Interest> {
         let claim = match name.as_bytes() {
             b"iss" => Some(Claim::Iss),
             b"exp" => Some(Claim::Exp),
@@ -161,35 +167,43 @@ impl Expected {
             b"auth_time" => Some(Claim::AuthTime),
             b"cnf" => Some(Claim::Cnf),
             b"at_hash" | b"c_hash" => Some(Claim::OfIdToken),
-            _ if is(&self.subject_claim) => Some(Claim::Sub),
-            _ if is(&self.scope_claim) => Some(Claim::Scope),
-            _ if is(&self.audience_claim) => Some(Claim::Audience),
-            _ if is(&self.tenant_claim) => Some(Claim::Tenant),
             // Where another claim stands in for it, it has to be what it should be, and says nothing.
-            b"sub" if self.subject_claim.is_some() => Some(Claim::OtherSub),
-            b"scope" if self.scope_claim.is_some() => Some(Claim::OtherScope),
-            b"scp" if self.scope_claim.is_some() => Some(Claim::OtherScp),
-            b"sub" => Some(Claim::Sub),
-            b"scope" => Some(Claim::Scope),
-            b"scp" => Some(Claim::Scp),
+            b"sub" => Some(if self.subject_claim.is_some() { Claim::OtherSub } else { Claim::Sub }),
+            b"scope" => Some(if self.scope_claim.is_some() { Claim::OtherScope } else { Claim::Scope }),
+            b"scp" => Some(if self.scope_claim.is_some() { Claim::OtherScp } else { Claim::Scp }),
             _ => None,
         };
+        let claim = if chooses { self.chosen(name).or(claim) } else { claim };
         let required = self.required.iter().position(|required| required == name);
         (claim.is_some() || required.is_some()).then_some(Interest { claim, required })
+    }
+
+    /// Returns for what a claim was chosen. None of those that have a meaning of their own can be.
+    fn chosen(&self, name: &str) -> Option<Claim> {
+        let chosen = [
+            (&self.subject_claim, Claim::Sub),
+            (&self.scope_claim, Claim::Scope),
+            (&self.audience_claim, Claim::Audience),
+            (&self.tenant_claim, Claim::Tenant),
+        ];
+        chosen.into_iter().find(|(chosen, _)| chosen.as_deref() == Some(name)).map(|(_, claim)| claim)
     }
 }
 
 impl<'a> Registered<'a> {
-    /// Reads the claims of a token whose signature is good.
-    pub(crate) fn read<T: DeserializeOwned + Any>(json: &'a [u8], expected: &Expected) -> Result<(Self, T), Rejection> {
+    /// Reads the claims of a token whose signature is good, where there were none yet.
+    pub(crate) fn read<T: DeserializeOwned + Any>(
+        &mut self,
+        json: &'a [u8],
+        expected: &Expected,
+    ) -> Result<T, Rejection> {
         // RFC 8725, section 3.7. The parser itself looks at the strings alone that somebody asks for.
         let json = std::str::from_utf8(json).map_err(|_| Rejection::invalid(UNREADABLE))?;
-        let mut registered = Self::default();
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        let pass = Pass { registered: &mut registered, expected, details: PhantomData };
+        let pass = Pass { registered: self, expected, details: PhantomData };
         let read = deserializer.deserialize_map(pass).and_then(|details| deserializer.end().map(|()| details));
         // A type may make the best of an error, which does not make a claim good that is ours to judge.
-        if let Some(fault) = registered.fault {
+        if let Some(fault) = self.fault {
             return Err(Rejection::invalid(fault));
         }
         // What the parser says may quote the token, so only its kind is told.
@@ -197,7 +211,7 @@ impl<'a> Registered<'a> {
             Category::Data => MISFIT,
             _ => UNREADABLE,
         };
-        read.map(|details| (registered, details)).map_err(|error| Rejection::invalid(kind(error)))
+        read.map_err(|error| Rejection::invalid(kind(error)))
     }
 
     /// Returns whether all is there that has to be: a subject, what is required, and the scopes where they are read from a
@@ -306,7 +320,8 @@ impl<'a, T: DeserializeOwned> Visitor<'a> for Pass<'_, 'a, T> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<T, A::Error> {
-        let mut claims = Claims { map, registered: self.registered, expected: self.expected, current: None };
+        let Self { registered, expected, .. } = self;
+        let mut claims = Claims { map, registered, expected, chooses: expected.chooses(), current: None };
         let details = T::deserialize(Whole(&mut claims))?;
         // A type that reads no further than it has to does not spare the rest from being looked at.
         while claims.next_key::<IgnoredAny>()?.is_some() {
@@ -321,6 +336,8 @@ struct Claims<'p, 'a, M> {
     map: M,
     registered: &'p mut Registered<'a>,
     expected: &'p Expected,
+    /// Whether any claim was chosen for something: most verifiers have chosen none, and look no further.
+    chooses: bool,
     current: Option<Interest>,
 }
 
@@ -329,7 +346,7 @@ impl<'a, M: MapAccess<'a>> MapAccess<'a> for Claims<'_, 'a, M> {
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, M::Error> {
         let Some(Text(name)) = self.map.next_key()? else { return Ok(None) };
-        self.current = self.expected.interest(&name);
+        self.current = self.expected.interest(&name, self.chooses);
         let key = match name {
             Cow::Borrowed(name) => seed.deserialize(BorrowedStrDeserializer::new(name)),
             Cow::Owned(name) => seed.deserialize(name.into_deserializer()),

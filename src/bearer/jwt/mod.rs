@@ -311,10 +311,11 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
             }
         };
         parts.decode_payload(&mut buffer)?;
-        let (claims, details) = Registered::read::<T>(&buffer, &self.expected)?;
+        let mut claims = Registered::default();
+        let details = claims.read::<T>(&buffer, &self.expected)?;
         let exp = self.check(&claims, key)?;
         let kid = key.shared_kid();
-        Ok((Arc::new(Token::new(claims, Some(exp), self.issuer.shared(), kid, details)), current.epoch))
+        Ok((Arc::new(Token::new(&mut claims, Some(exp), self.issuer.shared(), kid, details)), current.epoch))
     }
 
     /// Reads the header.

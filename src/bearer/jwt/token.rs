@@ -31,7 +31,7 @@ pub(crate) struct Token<T> {
 impl<T> Token<T> {
     /// Keeps what matters of the claims. The issuer is one that was expected, so it is shared.
     pub(crate) fn new(
-        mut claims: Registered<'_>,
+        claims: &mut Registered<'_>,
         exp: Option<Duration>,
         issuer: Option<Arc<str>>,
         kid: Option<Arc<str>>,
