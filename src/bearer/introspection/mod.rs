@@ -86,6 +86,7 @@ pub use client_auth::ClientAuth;
 use super::jwt::signature::sha256;
 use super::jwt::token::Conditions;
 use super::{Issuer, PresentedToken, TokenForm, TokenVerifier};
+use crate::events::RefusalLog;
 use crate::fetch::{Outage, PATIENCE};
 use crate::token::is_token68;
 use crate::{Answer, Clock, Principal, Rejection, Standing};
@@ -171,6 +172,7 @@ struct Core<T> {
     memory: Memory<T>,
     flights: Flights<T>,
     circuit: Circuit,
+    log: RefusalLog,
     clock: Box<dyn Clock>,
     token_limit: usize,
 }

@@ -23,6 +23,8 @@ const INACTIVE: &[u8] = br#"{"active":false}"#;
 /// The server that says which tokens are active.
 pub(super) struct Server {
     pub(super) documents: Documents,
+    /// What the log and the metrics call it.
+    pub(super) name: String,
     pub(super) place: Place,
     pub(super) auth: ClientAuth,
     pub(super) issuer: Option<Arc<str>>,
