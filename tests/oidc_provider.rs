@@ -5,6 +5,9 @@
 
 #![allow(clippy::expect_used, reason = "a test may stop")]
 
+#[path = "oidc_provider/introspection.rs"]
+mod introspection;
+
 use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
@@ -18,7 +21,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keep::{BearerLayer, HttpClient, Issuer, Issuers, Jwt, Principal};
+use tower_keep::{AuthLayer, BearerLayer, HttpClient, Issuer, Issuers, Jwt, Principal, Scheme};
 
 /// How long the issuer may take to start, and to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -129,7 +132,7 @@ async fn the_example_takes_its_tokens() {
 }
 
 /// Asks a service behind the layer who it is.
-async fn ask(layer: &BearerLayer, token: &str) -> (u16, String) {
+async fn ask<C: Scheme>(layer: &AuthLayer<C>, token: &str) -> (u16, String) {
     let service = layer.layer(service_fn(async |request: Request<()>| {
         let who = Principal::of(request.extensions()).expect("the layer lets nobody else in");
         Ok::<_, Infallible>(Response::new(format!("{} {}", who.subject(), who.scopes())))
@@ -142,6 +145,8 @@ async fn ask(layer: &BearerLayer, token: &str) -> (u16, String) {
 /// An issuer that runs. It is killed when this is dropped.
 struct Provider {
     url: String,
+    /// The private keys by which clients say who they are, in PEM and by algorithm.
+    client_keys: Value,
     child: Child,
     // A process that cannot print would end.
     _stdout: Lines<BufReader<ChildStdout>>,
@@ -160,15 +165,19 @@ impl Provider {
         command.stderr(std::fs::File::create(&log).expect("the log file can be made"));
         let mut child = command.spawn().expect("node starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let mut client_keys = Value::Null;
         let url = loop {
             let Ok(Ok(Some(line))) = timeout(PATIENCE, stdout.next_line()).await else {
                 panic!("oidc-provider does not start: {}", std::fs::read_to_string(&log).unwrap_or_default());
             };
+            if let Some(keys) = line.strip_prefix("client keys ") {
+                client_keys = serde_json::from_str(keys).expect("the keys are JSON");
+            }
             if let Some(url) = line.strip_prefix("listening on ") {
                 break url.to_owned();
             }
         };
-        Some(Self { url, child, _stdout: stdout })
+        Some(Self { url, client_keys, child, _stdout: stdout })
     }
 
     /// Starts it again at the same place, with another key.
@@ -188,22 +197,34 @@ impl Provider {
 
     /// Verifies its tokens for the API.
     fn tokens(&self) -> Jwt {
+        Jwt::discover(self.issuer()).audience(API).build().expect("nothing is wrong")
+    }
+
+    fn issuer(&self) -> Issuer {
         let client = HttpClient::builder().build().expect("there are certificates to trust");
-        let issuer = Issuer::discover(&self.url).client(client).insecure_allow_loopback();
-        Jwt::discover(issuer).audience(API).build().expect("nothing is wrong")
+        Issuer::discover(&self.url).client(client).insecure_allow_loopback()
     }
 
     /// Asks it for a token, as a client that acts for itself (RFC 6749, section 4.4; RFC 8707).
     async fn token(&self, resource: &str, scope: &str) -> String {
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("it is built");
         let form = format!("grant_type=client_credentials&resource={resource}&scope={}", scope.replace(' ', "+"));
-        let request = client.post(format!("{}/token", self.url)).body(form);
+        let answer = self.post("/token", form).await;
+        let token: Value = serde_json::from_str(&answer).unwrap_or_default();
+        token["access_token"].as_str().unwrap_or_else(|| panic!("there is no token: {answer}")).to_owned()
+    }
+
+    /// Revokes a token, as the client that it was given to (RFC 7009).
+    async fn revoke(&self, token: &str) {
+        assert_eq!(self.post("/token/revocation", format!("token={token}")).await, "");
+    }
+
+    async fn post(&self, path: &str, form: String) -> String {
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("it is built");
+        let request = client.post(format!("{}{path}", self.url)).body(form);
         // The name and the secret are written as in a form (RFC 6749, section 2.3.1).
         let request = request.basic_auth("checkout", Some("a+secret+that+is+a+test"));
         let request = request.header("content-type", "application/x-www-form-urlencoded");
-        let answer = request.send().await.expect("it answers").text().await.expect("it answers with a text");
-        let token: Value = serde_json::from_str(&answer).unwrap_or_default();
-        token["access_token"].as_str().unwrap_or_else(|| panic!("there is no token: {answer}")).to_owned()
+        request.send().await.expect("it answers").text().await.expect("it answers with a text")
     }
 }
 

@@ -59,3 +59,8 @@ pub(super) fn count_exposed(action: &'static str) {
 pub(super) fn count_fetch(from: &str, outcome: &'static str) {
     counter!("tower_keep_key_fetches_total", "from" => from.to_owned(), "outcome" => outcome).increment(1);
 }
+
+#[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
+pub(super) fn count_introspection(from: &str, outcome: &'static str) {
+    counter!("tower_keep_introspections_total", "from" => from.to_owned(), "outcome" => outcome).increment(1);
+}

@@ -150,6 +150,17 @@ pub(super) fn keys_not_fetched(from: &str, keys: usize, error: &(dyn Error + 'st
     warn!(target: "tower_keep", from, keys, error = field::display(Chain(error)), "keys_not_fetched");
 }
 
+#[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
+pub(super) fn introspected(from: &str, active: bool) {
+    debug!(target: "tower_keep", from, active, "introspected");
+}
+
+#[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
+pub(super) fn not_introspected(log: &RefusalLog, from: &str, error: &(dyn Error + 'static)) {
+    let Some(suppressed) = log.admit(Cause::Unavailable) else { return };
+    warn!(target: "tower_keep", from, suppressed, error = field::display(Chain(error)), "not_introspected");
+}
+
 const fn level(cause: Cause) -> Level {
     match cause {
         Cause::Missing => Level::DEBUG,

@@ -12,17 +12,20 @@
 //! | `proxy_untrusted` | WARN, once for a layer | `peer`, `help` |
 //! | `keys_fetched` | INFO if they are others than before, else DEBUG | `from`, `keys`, `skipped`, `changed` |
 //! | `keys_not_fetched` | WARN | `from`, `keys`, `error` |
+//! | `introspected` | DEBUG | `from`, `active` |
+//! | `not_introspected` | WARN | `from`, `suppressed`, `error` |
 //!
 //! The target is `tower_keep` for all of them. What the reasons of tokens mean and what helps stands in
 //! `bearer::jwt`, those of requests over an insecure transport in [`origin`](crate::origin). `action` is what
 //! [`Exposed::name`](crate::Exposed::name) says, `unknown` where it could not be found out what a credential is worth, or
 //! `skipped` where there were too many at once to look;
-//! `from` is the URL of an issuer or of its keys. An admitted request also records `auth.subject`, `auth.credential_id` and
+//! `from` is the URL of an issuer, of its keys, or where it is asked about tokens; `active` is what it says of one. An admitted request also records `auth.subject`, `auth.credential_id` and
 //! `auth.scheme` on the current span, where the span declares these fields.
 //!
 //! Refusals are logged up to a number a second (10 by default), counted apart for four classes, so that anonymous
 //! traffic can neither flood the log nor hide an outage or a known caller's attempts: no credential, a bad one, a good
 //! one that is not enough, faults of ours. `suppressed` says how many of its class were left out in the second before.
+//! Questions about tokens that fail are held to the same number, apart from refusals.
 //!
 //! # Metrics
 //!
@@ -35,8 +38,10 @@
 //! | `tower_keep_refused_total` | `cause`, `reason`, `report_only` |
 //! | `tower_keep_exposed_total` | `action` |
 //! | `tower_keep_key_fetches_total` | `from`, `outcome`: `changed`, `same` or `failed` |
+//! | `tower_keep_introspections_total` | `from`, `outcome`: `active`, `inactive` or `failed` |
 //!
-//! Every refusal is counted, also one that the log leaves out. No label is made of what a request holds.
+//! Every refusal is counted, and every question about a token, also one that the log leaves out; no question is asked about
+//! a token that is remembered, or while the server is left alone. No label is made of what a request holds.
 
 #[cfg(feature = "metrics")]
 mod count;
@@ -119,6 +124,20 @@ pub(crate) fn keys_fetched(fetched: &KeysFetched<'_>) {
 pub(crate) fn keys_not_fetched(from: &str, keys: usize, error: &(dyn Error + 'static)) {
     log::keys_not_fetched(from, keys, error);
     count::count_fetch(from, "failed");
+}
+
+/// A server was asked about a token, and said whether it is active.
+#[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
+pub(crate) fn introspected(from: &str, active: bool) {
+    log::introspected(from, active);
+    count::count_introspection(from, if active { "active" } else { "inactive" });
+}
+
+/// A server was asked about a token, and there is no answer.
+#[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
+pub(crate) fn not_introspected(refusals: &RefusalLog, from: &str, error: &(dyn Error + 'static)) {
+    log::not_introspected(refusals, from, error);
+    count::count_introspection(from, "failed");
 }
 
 /// How many refusals of a class are logged in a second unless the layer is told otherwise.

@@ -36,3 +36,11 @@ pub(super) fn keys_fetched(_: &KeysFetched<'_>) {}
 
 #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "nothing is fetched"))]
 pub(super) fn keys_not_fetched(_: &str, _: usize, _: &(dyn Error + 'static)) {}
+
+#[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
+pub(super) fn introspected(_: &str, _: bool) {}
+
+#[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
+pub(super) fn not_introspected(log: &RefusalLog, _: &str, _: &(dyn Error + 'static)) {
+    log.admit(Cause::Unavailable);
+}

@@ -14,12 +14,17 @@ use crate::support::{Inner, get, store, with, with_key};
 
 /// Does something that waits for nothing, and returns what was counted meanwhile.
 fn counted(work: impl Future<Output = ()>) -> BTreeMap<String, u64> {
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    with_local_recorder(&recorder, || {
+    counted_while(|| {
         let polled = pin!(work).poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(polled, Poll::Ready(())));
-    });
+    })
+}
+
+/// Does something on this thread, and returns what was counted meanwhile.
+pub fn counted_while(work: impl FnOnce()) -> BTreeMap<String, u64> {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    with_local_recorder(&recorder, work);
     let counters = snapshotter.snapshot().into_vec().into_iter().map(|(key, _, _, value)| {
         let labels: Vec<_> = key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
         let DebugValue::Counter(count) = value else { panic!("{key:?} is no counter") };

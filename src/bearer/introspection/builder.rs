@@ -23,6 +23,7 @@ use crate::bearer::jwt::claims::Expected;
 use crate::bearer::jwt::keyring::Keyring;
 use crate::bearer::jwt::token::{Conditions, Predicate};
 use crate::bearer::jwt::{LEEWAY, LEEWAY_MAX, REMEMBERED, REMEMBERED_MAX, Source, TOKEN_LIMIT};
+use crate::events::{REFUSALS_PER_SECOND, RefusalLog};
 use crate::fetch::{Endpoint, HttpClient};
 use crate::{Clock, ConfigError, ConfigErrors, SystemClock};
 
@@ -71,6 +72,17 @@ struct Settings {
 enum Where {
     Url(String),
     Issuer(Issuer),
+}
+
+impl Where {
+    /// Returns the URL of the issuer, or of where it is asked, without a query: that may be for nobody's log.
+    fn name(&self) -> String {
+        let url = match self {
+            Self::Url(url) => url,
+            Self::Issuer(issuer) => issuer.url(),
+        };
+        url.split('?').next().unwrap_or_default().to_owned()
+    }
 }
 
 impl IntrospectionBuilder {
@@ -283,6 +295,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> IntrospectionBuilder<T> {
         let mut errors = settings.errors();
         let mut keep = |error| errors.push(error);
         let Settings { place, access, auth, issuer, expected, leeway, deny_lists, clock, token_limit, .. } = settings;
+        let name = place.name();
         let place = match place {
             Where::Url(url) => Endpoint::new(&url, access.allow_loopback).map(Place::Url),
             Where::Issuer(issuer) => {
@@ -308,12 +321,13 @@ impl<T: DeserializeOwned + Any + Send + Sync> IntrospectionBuilder<T> {
         let (accept_no_issuer, any_audience) = (settings.accept_no_issuer, settings.any_audience);
         let remembered = settings.remembered.min(REMEMBERED_MAX);
         Ok(Introspection(Arc::new(Core {
-            server: Server { documents, place, auth, issuer: issuer.clone(), signed },
+            server: Server { documents, name, place, auth, issuer: issuer.clone(), signed },
             rules: Rules { expected, issuer, accept_no_issuer, any_audience },
             conditions: Conditions { leeway, max_age: None, predicates, deny_list: DenyLists::of(deny_lists) },
             memory: Memory::new(remembered, settings.good_for, settings.bad_for),
             flights: Flights::default(),
             circuit: Circuit::default(),
+            log: RefusalLog::new(REFUSALS_PER_SECOND),
             clock,
             token_limit,
         })))

@@ -15,10 +15,10 @@ use tokio::time::timeout;
 use super::circuit::Pass;
 use super::memory::Finding;
 use super::server::Failure;
-use super::{Core, UNAVAILABLE};
-use crate::Rejection;
+use super::{Core, UNAVAILABLE, response};
 use crate::bearer::PresentedToken;
 use crate::fetch::{FetchError, PATIENCE};
+use crate::{Rejection, events};
 
 /// How many questions may be under way at once, so that a flood of tokens is none of questions.
 const AT_ONCE: usize = 256;
@@ -90,10 +90,14 @@ impl<T: DeserializeOwned + Any + Send + Sync> Flight<T> {
         let read = answer.and_then(|answer| core.rules.read(&answer).map_err(Failure::from));
         let finding = match read {
             Ok(finding) => {
+                events::introspected(&core.server.name, response::is_active(&finding));
                 core.circuit.answered();
                 finding
             }
-            Err(failure) => Err(core.circuit.failed(&pass, failure)),
+            Err(failure) => {
+                events::not_introspected(&core.log, &core.server.name, &*failure.error);
+                Err(core.circuit.failed(&pass, failure))
+            }
         };
         core.memory.keep(&self.digest, &finding);
         self.outcome.send_replace(Some(finding));

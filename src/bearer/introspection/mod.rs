@@ -24,6 +24,7 @@
 //! | `"active": true`, and all the rest fits | let in |
 //! | `"active"` is anything else, or missing | 401 |
 //! | another issuer or audience, over, not yet valid, bound to a key (`cnf`), not an access token | 401 |
+//! | 400 with `unsupported_token_type`: it tells nothing of such tokens | 401 |
 //! | 401, 403, or 400 with `invalid_client`: this service may not ask | 500, and an error in the log |
 //! | another status, no answer within 5 seconds, nothing at all | 503 and `Retry-After` |
 //! | what is no JSON object, or one with a member of the wrong type or one that stands twice, `null` included | 503 and `Retry-After` |
@@ -51,7 +52,7 @@
 //!
 //! | reason | what is wrong | what may help |
 //! |---|---|---|
-//! | `token_inactive` | the server says `false`: expired, revoked, unknown, or not for this client to know of | |
+//! | `token_inactive` | the server says `false`: expired, revoked, unknown, or not for this client to know of; or that it tells nothing of such tokens | |
 //! | `introspection_active` | it says neither `true` nor `false` | ask for the endpoint of RFC 7662 |
 //! | `token_issuer` | `iss` is missing or another | [`accept_no_issuer`](IntrospectionBuilder::accept_no_issuer) |
 //! | `token_audience` | `aud` is missing or another | a server that says whom a token is for |
@@ -85,6 +86,7 @@ pub use client_auth::ClientAuth;
 use super::jwt::signature::sha256;
 use super::jwt::token::Conditions;
 use super::{Issuer, PresentedToken, TokenForm, TokenVerifier};
+use crate::events::RefusalLog;
 use crate::fetch::{Outage, PATIENCE};
 use crate::token::is_token68;
 use crate::{Answer, Clock, Principal, Rejection, Standing};
@@ -170,6 +172,7 @@ struct Core<T> {
     memory: Memory<T>,
     flights: Flights<T>,
     circuit: Circuit,
+    log: RefusalLog,
     clock: Box<dyn Clock>,
     token_limit: usize,
 }

@@ -14,6 +14,14 @@ use crate::bearer::jwt::claims::{Expected, MISFIT, Registered};
 use crate::bearer::jwt::token::Token;
 use crate::fetch::FetchError;
 
+const INACTIVE: &str = "token_inactive";
+const NO_VERDICT: &str = "introspection_active";
+
+/// Returns whether the server says that the token is active, whether or not it is good here.
+pub(super) fn is_active<T>(finding: &Finding<T>) -> bool {
+    finding.as_ref().err().is_none_or(|rejection| !matches!(rejection.reason(), INACTIVE | NO_VERDICT))
+}
+
 /// What is expected of an answer.
 pub(super) struct Rules {
     pub(super) expected: Expected,
@@ -46,8 +54,8 @@ impl Rules {
         let marks: Marks<'_> = object(json).map_err(|error| unreadable(&error))?;
         match marks.active.map(RawValue::get) {
             Some("true") => {}
-            Some("false") => return Ok(Err(Rejection::invalid("token_inactive"))),
-            _ => return Ok(Err(Rejection::invalid("introspection_active"))),
+            Some("false") => return Ok(Err(Rejection::invalid(INACTIVE))),
+            _ => return Ok(Err(Rejection::invalid(NO_VERDICT))),
         }
         let mut claims = Registered::default();
         match claims.read::<T>(json, &self.expected) {

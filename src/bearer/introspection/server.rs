@@ -17,9 +17,14 @@ use crate::bearer::discovery::Discovery;
 use crate::bearer::jwks::object;
 use crate::fetch::{Endpoint, FetchError};
 
+/// What a server says of a token of which it tells nothing.
+const INACTIVE: &[u8] = br#"{"active":false}"#;
+
 /// The server that says which tokens are active.
 pub(super) struct Server {
     pub(super) documents: Documents,
+    /// What the log and the metrics call it.
+    pub(super) name: String,
     pub(super) place: Place,
     pub(super) auth: ClientAuth,
     pub(super) issuer: Option<Arc<str>>,
@@ -67,10 +72,14 @@ impl Server {
         match (response.status(), &self.signed) {
             (StatusCode::OK, None) => Ok(response.into_body()),
             (StatusCode::OK, Some(signed)) => Ok(signed.open(response.body(), now).await?),
-            (status, _) => {
-                let is_ours = is_refusal(status, response.body());
-                Err(Failure { error: Arc::new(FetchError::Status(status)), is_ours })
-            }
+            (status, _) => match Refusal::of(status, response.body()) {
+                // Anybody can send such a token, so it must not look like an outage.
+                Refusal::OfToken => Ok(Bytes::from_static(INACTIVE)),
+                refusal => {
+                    let is_ours = refusal == Refusal::OfClient;
+                    Err(Failure { error: Arc::new(FetchError::Status(status)), is_ours })
+                }
+            },
         }
     }
 
@@ -95,17 +104,33 @@ impl Server {
     }
 }
 
-/// Returns whether the server does not let this service ask: 401 (RFC 7662, section 2.3), 403, or 400 with an error code that
-/// says so (RFC 6749, section 5.2).
-fn is_refusal(status: StatusCode, body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Document {
-        error: String,
-    }
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => true,
-        StatusCode::BAD_REQUEST => object::<Document>(body)
-            .is_ok_and(|document| matches!(document.error.as_str(), "invalid_client" | "unauthorized_client")),
-        _ => false,
+/// What a status other than 200 is about.
+#[derive(Eq, PartialEq)]
+enum Refusal {
+    /// The server does not let this service ask: 401 (RFC 7662, section 2.3), 403, or 400 with an error code that says so
+    /// (RFC 6749, section 5.2).
+    OfClient,
+    /// It tells nothing of such tokens. The code is that of revocation (RFC 7009, section 2.2.1); some servers, such as
+    /// oidc-provider, use it here for all that looks like a JWT.
+    OfToken,
+    Other,
+}
+
+impl Refusal {
+    fn of(status: StatusCode, body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Document {
+            error: String,
+        }
+        let code = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Self::OfClient,
+            StatusCode::BAD_REQUEST => object::<Document>(body).map(|document| document.error).unwrap_or_default(),
+            _ => return Self::Other,
+        };
+        match code.as_str() {
+            "invalid_client" | "unauthorized_client" => Self::OfClient,
+            "unsupported_token_type" => Self::OfToken,
+            _ => Self::Other,
+        }
     }
 }

@@ -126,6 +126,7 @@ async fn each_status_has_one_outcome() {
         (401, good().to_string(), Cause::Misconfigured),
         (400, error("invalid_client"), Cause::Misconfigured),
         (400, error("unauthorized_client"), Cause::Misconfigured),
+        (400, error("unsupported_token_type"), Cause::Invalid),
         (400, error("invalid_request"), Cause::Unavailable),
         (400, good().to_string(), Cause::Unavailable),
         (404, String::new(), Cause::Unavailable),

@@ -10,6 +10,7 @@ mod secrets;
 mod settings;
 mod signed;
 mod socket;
+mod told;
 
 use std::convert::Infallible;
 use std::io;
