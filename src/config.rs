@@ -111,6 +111,15 @@ pub enum ConfigError {
         /// The issuer.
         given: String,
     },
+    /// A verifier stands in a list under another issuer than its own, so it would refuse every token.
+    IssuerDiffers {
+        /// The issuer in the list.
+        given: String,
+        /// That of the verifier.
+        own: String,
+    },
+    /// The keys of a verifier are fetched, so others would not stay.
+    KeysAreFetched,
     /// What issuers are looked up below is not an `https` URL that ends in `/`.
     IssuerPrefix {
         /// What was given instead.
@@ -258,9 +267,11 @@ impl fmt::Display for ConfigError {
                  lower case, no user, port 443, query or fragment"
             ),
             Self::ResourceAudience { resource } => {
-                write!(f, "no audience of the verifier is the resource {resource:?}")
+                write!(f, "no audience of the verifier is the resource {resource:?}; `audience_may_differ` allows that")
             }
-            Self::AuthorizationServersMissing => f.write_str("nobody is named who issues tokens for the resource"),
+            Self::AuthorizationServersMissing => {
+                f.write_str("nobody is named who issues tokens for the resource; `authorization_servers` does")
+            }
             Self::LoginConditionsMissing => f.write_str("a login is required without a condition"),
             Self::Acr { given } => write!(f, "{given:?} is not an authentication context class"),
             Self::MethodPath { given } => {
@@ -281,6 +292,8 @@ impl fmt::Display for ConfigError {
             Self::PepperTooShort { bytes } => write!(f, "a pepper of {bytes} bytes is too short, 32 are needed"),
             Self::IssuerMissing => f.write_str("no issuer was given"),
             Self::IssuerRepeated { given } => write!(f, "issuer {given:?} was given twice"),
+            Self::IssuerDiffers { given, own } => write!(f, "the verifier of issuer {given:?} is that of {own:?}"),
+            Self::KeysAreFetched => f.write_str("the keys are fetched from their issuer; `reload` does so at once"),
             Self::IssuerPrefix { given } => {
                 write!(f, "{given:?} is not a URL such as \"https://login.example.com/realms/\"")
             }
@@ -324,12 +337,16 @@ impl fmt::Display for ConfigError {
             }
             Self::HttpClient { reason } => write!(f, "the HTTP client could not be made: {reason}"),
             Self::EndpointUrl { given } => write!(f, "{given:?} is not a URL such as \"https://login.example.com\""),
-            Self::EndpointNotHttps { given } => write!(f, "{given:?} is not an https URL"),
+            Self::EndpointNotHttps { given } => {
+                write!(f, "{given:?} is not an https URL; `insecure_allow_loopback` allows http to this machine")
+            }
             Self::HstsPreload => f.write_str("preload needs a max-age of a year at least, and includeSubDomains"),
             Self::SigningKey { algorithm } => {
                 write!(f, "the text is no PEM with one private key for {algorithm} in PKCS#8")
             }
-            Self::ClientAuthMissing => f.write_str("nothing says who asks, or the client id is empty"),
+            Self::ClientAuthMissing => {
+                f.write_str("nothing says who asks: `client_auth` is missing, or the client id is empty")
+            }
             Self::RememberedTooLong { given } => {
                 write!(f, "answers would be remembered for {given:?}, 60 seconds are possible")
             }

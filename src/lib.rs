@@ -53,6 +53,8 @@ pub use catalogue::ScopeCatalogue;
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, ConfigErrors};
+#[cfg(feature = "reqwest")]
+pub use fetch::HttpClientBuilder;
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use fetch::{HttpClient, Outage};
 pub use https::{Exposed, Exposure, Hsts, RequireHttps};

@@ -46,7 +46,8 @@ impl Principal {
     ///
     /// The layer never cuts a body: a stream goes on until its handler ends it. While a deny list or a store is out of
     /// reach, a stream goes on, too, until the credential expires. What is not asked is whether the key is still there that
-    /// signed a token: [`Denial::key`](crate::Denial::key) is what takes such tokens back.
+    /// signed a token: [`Denial::key`](crate::Denial::key) is what takes such tokens back. Neither is the server of an opaque
+    /// token asked again: if it revokes one, the next request learns of it, and a stream does not.
     ///
     /// ```
     /// # async fn next_event() -> Option<String> { None }

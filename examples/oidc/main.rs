@@ -2,7 +2,7 @@
 //! an issuer along, and prints a token of it; with a real one, it is
 //!
 //! ```sh
-//! ISSUER=https://tenant.eu.auth0.com/ AUDIENCE=https://api.example.com cargo run --example oidc
+//! ISSUER=https://tenant.eu.auth0.com/ AUDIENCE=https://api.example.com cargo run --example oidc --features jwks,reqwest
 //! ```
 
 #[allow(dead_code, reason = "it has more to it than every example takes")]

@@ -23,16 +23,18 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn open(self) -> Result<Documents, ConfigError> {
+    /// Makes what asks. A credential is for the server of one place alone.
+    pub(super) fn open(self, home: Option<Endpoint>) -> Result<Documents, ConfigError> {
         let client = self.client.map_or_else(default_client, Ok)?;
-        Ok(Documents { client, bearer_file: self.bearer_file })
+        Ok(Documents { client, credential: self.bearer_file.zip(home) })
     }
 }
 
 /// Asks other servers for documents.
 pub(super) struct Documents {
     pub(super) client: HttpClient,
-    bearer_file: Option<PathBuf>,
+    /// A file with a credential, and whose it is.
+    credential: Option<(PathBuf, Endpoint)>,
 }
 
 impl Documents {
@@ -49,7 +51,9 @@ impl Documents {
         if let Some(etag) = etag {
             headers.insert(IF_NONE_MATCH, etag);
         }
-        if let Some(file) = &self.bearer_file {
+        if let Some((file, home)) = &self.credential
+            && home.is_origin_of(endpoint)
+        {
             headers.insert(AUTHORIZATION, bearer(file)?);
         }
         self.client.fetch(request).await

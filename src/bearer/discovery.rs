@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{StatusCode, Uri};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::access::{Access, Documents};
 use super::jwks::object;
@@ -113,6 +113,11 @@ fn places(issuer: &Uri) -> Vec<String> {
 /// For how long it is remembered where something is.
 const REMEMBERED: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// How long looking again may take, while there is a place to go by.
+const BRIEF: Duration = Duration::from_millis(1_500);
+/// How long after the last time it is looked again.
+const AGAIN: Duration = Duration::from_secs(30);
+
 /// What is looked for in the metadata (RFC 8414, section 2).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Member {
@@ -149,36 +154,57 @@ impl Discovery {
         {
             return Ok(endpoint.clone());
         }
-        match self.look(documents).await {
-            Ok(endpoint) => {
-                *known = Some(Known { endpoint: endpoint.clone(), until: Instant::now() + REMEMBERED });
+        let found = match &*known {
+            // There is something to go by, and whoever needs it does not wait for long.
+            Some(_) => timeout(BRIEF, self.look(documents)).await.unwrap_or(Err(FetchError::TimedOut)),
+            None => self.look(documents).await,
+        };
+        let now = Instant::now();
+        match (found, &mut *known) {
+            (Ok(endpoint), known) => {
+                *known = Some(Known { endpoint: endpoint.clone(), until: now + REMEMBERED });
                 Ok(endpoint)
             }
             // Metadata that says something else is to be heeded.
-            Err(error @ FetchError::Document(_)) => Err(error),
+            (Err(error @ FetchError::Contradiction(_)), _) => Err(error),
             // If it is out of reach, what it told of may be all the same where it was.
-            Err(error) => known.as_ref().map(|known| known.endpoint.clone()).ok_or(error),
+            (Err(_), Some(known)) => {
+                known.until = now + AGAIN;
+                Ok(known.endpoint.clone())
+            }
+            (Err(error), None) => Err(error),
         }
     }
 
-    /// Has the metadata asked for again.
-    pub(super) async fn doubt(&self) {
-        if let Some(known) = &mut *self.known.lock().await {
+    /// Returns the URL of the issuer.
+    #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "no credential is sent there"))]
+    pub(super) const fn issuer(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Has the metadata asked for again, if an error may come of its being out of date.
+    pub(super) async fn doubt(&self, error: &FetchError) {
+        if error.is_of_the_place()
+            && let Some(known) = &mut *self.known.lock().await
+        {
             known.until = Instant::now();
         }
     }
 
     async fn look(&self, documents: &Documents) -> Result<Endpoint, FetchError> {
-        let mut failure = FetchError::Status(StatusCode::NOT_FOUND);
+        let mut failure = None;
         for place in &self.places {
             match self.ask(documents, place).await {
                 Ok(found) => return Ok(found),
                 // One that is not there says less than one that fails in another way.
                 Err(FetchError::Status(StatusCode::NOT_FOUND)) => {}
-                Err(error) => failure = error,
+                Err(error) => failure = Some(error),
             }
         }
-        Err(failure)
+        Err(failure.unwrap_or_else(|| {
+            let places: Vec<_> = self.places.iter().map(|place| place.uri().to_string()).collect();
+            FetchError::nowhere(format!("of {:?}, neither at {}", self.issuer, places.join(" nor at ")))
+        }))
     }
 
     async fn ask(&self, documents: &Documents, place: &Endpoint) -> Result<Endpoint, FetchError> {
@@ -195,16 +221,16 @@ impl Discovery {
         let metadata: Metadata = object(response.body()).map_err(FetchError::document)?;
         if metadata.issuer != self.issuer {
             let text = format!("the metadata is that of {:?}, not of {:?}", metadata.issuer, self.issuer);
-            return Err(FetchError::document(text));
+            return Err(FetchError::contradiction(text));
         }
         let (name, url) = match self.member {
             Member::JwksUri => ("jwks_uri", metadata.jwks_uri),
             Member::IntrospectionEndpoint => ("introspection_endpoint", metadata.introspection_endpoint),
         };
-        let url = url.ok_or_else(|| FetchError::document(format!("the metadata has no {name}")))?;
-        let found = Endpoint::new(&url, self.allow_loopback).map_err(FetchError::document)?;
+        let url = url.ok_or_else(|| FetchError::contradiction(format!("the metadata has no {name}")))?;
+        let found = Endpoint::new(&url, self.allow_loopback).map_err(FetchError::contradiction)?;
         if self.same_origin && !self.endpoint.is_origin_of(&found) {
-            return Err(FetchError::document(format!("{name} leads elsewhere, to {url:?}")));
+            return Err(FetchError::contradiction(format!("{name} leads elsewhere, to {url:?}")));
         }
         Ok(found)
     }

@@ -16,6 +16,10 @@ pub(crate) enum FetchError {
     Transport(Box<dyn Error + Send + Sync>),
     /// It makes no sense.
     Document(Box<dyn Error + Send + Sync>),
+    /// There is none where it should be.
+    Nowhere(Box<dyn Error + Send + Sync>),
+    /// It says something else than what is configured.
+    Contradiction(Box<dyn Error + Send + Sync>),
     /// What is needed to ask is not there: a file, a runtime.
     Local(Box<dyn Error + Send + Sync>),
 }
@@ -23,6 +27,20 @@ pub(crate) enum FetchError {
 impl FetchError {
     pub(crate) fn document(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Document(error.into())
+    }
+
+    #[cfg(any(feature = "jwks", feature = "introspection"))]
+    pub(crate) fn nowhere(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Nowhere(error.into())
+    }
+
+    pub(crate) fn contradiction(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Contradiction(error.into())
+    }
+
+    /// Returns whether what was asked for may be somewhere else.
+    pub(crate) fn is_of_the_place(&self) -> bool {
+        matches!(self, Self::Transport(_) | Self::Status(http::StatusCode::NOT_FOUND | http::StatusCode::GONE))
     }
 
     pub(crate) fn local(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -39,6 +57,8 @@ impl fmt::Display for FetchError {
             Self::Status(status) => write!(f, "status {}", status.as_u16()),
             Self::Transport(_) => f.write_str("the server could not be reached"),
             Self::Document(_) => f.write_str("the answer makes no sense"),
+            Self::Nowhere(_) => f.write_str("there is no metadata"),
+            Self::Contradiction(_) => f.write_str("the answer contradicts the settings"),
             Self::Local(_) => f.write_str("it could not be asked"),
         }
     }
@@ -47,7 +67,11 @@ impl fmt::Display for FetchError {
 impl Error for FetchError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Transport(error) | Self::Document(error) | Self::Local(error) => Some(&**error),
+            Self::Transport(error)
+            | Self::Document(error)
+            | Self::Nowhere(error)
+            | Self::Contradiction(error)
+            | Self::Local(error) => Some(&**error),
             _ => None,
         }
     }

@@ -119,7 +119,6 @@ async fn read(mut body: Body) -> Result<Bytes, FetchError> {
 }
 
 /// Writes an error and all that is behind it.
-#[cfg_attr(not(any(feature = "jwks", feature = "reqwest")), allow(dead_code, reason = "nobody shows it"))]
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

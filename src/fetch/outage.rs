@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::FetchError;
 use super::back_off::FIRST;
+use super::{FetchError, with_causes};
 use crate::Rejection;
 
-/// What is fetched from another server cannot be had at the moment. Why not is for the log: it may name machines.
+/// What is fetched from another server cannot be had at the moment. Why not, with all causes, is for the log: it
+/// may name machines.
 #[derive(Clone, Debug)]
 pub struct Outage {
     pub(super) retry_after: Duration,
@@ -40,12 +41,9 @@ impl Outage {
 
 impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.fmt(f)
+        f.write_str(&with_causes(&*self.source))
     }
 }
 
-impl Error for Outage {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.source()
-    }
-}
+/// Its text has all causes in it.
+impl Error for Outage {}

@@ -116,14 +116,16 @@ async fn send(
     allow: Option<&Allow>,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Body>, BoxError> {
-    // An address in the place of a name is not looked up.
-    let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']);
+    let request: reqwest::Request = request.map(reqwest::Body::wrap).try_into()?;
+    // An address in the place of a name is not looked up. It is the client's own reading that counts: to it, `127.1` and
+    // `0x7f000001` are addresses as well.
+    let host = request.url().host_str().unwrap_or_default().trim_matches(['[', ']']);
     if let (Some(allow), Ok(address)) = (allow, host.parse::<IpAddr>())
         && !allow(address.to_canonical())
     {
         return Err(refused(host));
     }
-    let response: Response<reqwest::Body> = client.execute(request.map(reqwest::Body::wrap).try_into()?).await?.into();
+    let response: Response<reqwest::Body> = client.execute(request).await?.into();
     Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
 }
 

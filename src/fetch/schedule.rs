@@ -29,6 +29,8 @@ use crate::{Answer, BoxFuture};
 
 /// How long something may be fresh, whatever its server says.
 const FRESH: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(24 * 60 * 60)];
+/// How long a fetch may take that asks several servers, each of which has 5 seconds. Nobody waits for so long.
+const ATTEMPT: Duration = Duration::from_secs(21);
 /// For ever. What is longer cannot be added to every time.
 const EVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
@@ -75,6 +77,8 @@ pub(crate) enum Demand {
 /// Keeps something up to date.
 pub(crate) struct Schedule {
     shared: Arc<Inner>,
+    /// Is there for as long as anybody keeps what is fetched; those who only wait for it do not.
+    kept: Option<Arc<()>>,
 }
 
 struct Inner {
@@ -88,6 +92,7 @@ struct Inner {
     started: Arc<AtomicBool>,
     wake: Arc<Notify>,
     outcomes: watch::Sender<u64>,
+    kept: Weak<()>,
 }
 
 #[derive(Default)]
@@ -121,6 +126,7 @@ impl Schedule {
     ) -> Self {
         timing.max_stale = timing.max_stale.min(EVER);
         timing.cool_down = timing.cool_down.min(EVER);
+        let kept = Arc::new(());
         let shared = Inner {
             fetch: Box::new(fetch),
             timing,
@@ -130,8 +136,9 @@ impl Schedule {
             started: Arc::default(),
             wake: Arc::default(),
             outcomes: watch::Sender::new(0),
+            kept: Arc::downgrade(&kept),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), kept: Some(kept) }
     }
 
     /// Says that something is there already, of unknown age: it may be used until there is news, and no longer than what is
@@ -313,7 +320,7 @@ impl Inner {
 
     /// Fetches once. A client that panics has failed, and takes nothing along.
     async fn attempt(&self) -> Result<Fetched, FetchError> {
-        let mut fetching = pin!(timeout(PATIENCE, async { (self.fetch)().await }));
+        let mut fetching = pin!(timeout(ATTEMPT, async { (self.fetch)().await }));
         // It is not polled again after a panic, so nobody sees what that left behind.
         let polled = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| fetching.as_mut().poll(cx))) {
             Ok(poll) => poll.map(|fetched| fetched.unwrap_or(Err(FetchError::TimedOut))),
@@ -363,7 +370,7 @@ async fn drive(inner: Weak<Inner>, wake: Arc<Notify>, _running: Running) {
         let Some(due) = inner.upgrade().map(|inner| inner.due()) else { return };
         // Whichever comes first: the time, or somebody who asks.
         let _ = timeout_at(due, wake.notified()).await;
-        let Some(this) = inner.upgrade() else { return };
+        let Some(this) = inner.upgrade().filter(|inner| inner.kept.strong_count() > 0) else { return };
         if this.begin() {
             let outcome = this.attempt().await;
             this.finish(outcome);
@@ -374,6 +381,7 @@ async fn drive(inner: Weak<Inner>, wake: Arc<Notify>, _running: Running) {
 impl Drop for Schedule {
     fn drop(&mut self) {
         // The task finds that nobody is left.
+        self.kept = None;
         self.shared.wake.notify_one();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -14,13 +15,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tower::{Layer, ServiceExt};
 use tower_keep::{
-    Algorithm, Answer, ApiKeyLayer, AuthLayer, BearerLayer, Clock, Denial, DenyList, Ending, Found, JwtBuilder,
-    KeyFormat, KeyHasher, KeyRules, KeyStore, Lookup, MemoryDenyList, MemoryStore, NewKey, Principal, Scheme,
-    StoreError, TokenFacts,
+    Algorithm, Answer, ApiKeyLayer, AuthLayer, BearerLayer, ClientAuth, Clock, Denial, DenyList, Ending, Found,
+    HttpClient, Introspection, Issuers, JwtBuilder, KeyFormat, KeyHasher, KeyRules, KeyStore, Lookup, MemoryDenyList,
+    MemoryStore, NewKey, Principal, Scheme, StoreError, Tenants, TokenFacts, TokenVerifier,
 };
 
 use crate::support::{Inner, START, Ticket, at, get, send, with};
-use crate::tokens::mint::{Signer, claims_with};
+use crate::tokens::mint::{AUDIENCE, ISSUER, Signer, claims_with};
 
 /// A clock that goes with the time of the runtime, from when the tests start.
 #[derive(Clone, Debug)]
@@ -272,4 +273,62 @@ async fn a_handler_ends_its_stream_with_the_credential() {
     let response = app.oneshot(request).await.unwrap();
 
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "tick tick tick ");
+}
+
+const OPAQUE: &str = "Bearer 2YotnFZFEjr1zCsicMWpAA";
+
+/// Asks a server that says of every token that it is the issuer's, and over after some seconds.
+fn asked(expires: u64) -> Introspection {
+    let answer = json!({ "active": true, "iss": ISSUER, "aud": AUDIENCE, "sub": "bob", "exp": START + expires });
+    let client = HttpClient::new(tower::service_fn(move |_: Request<http_body_util::Full<Bytes>>| {
+        let answer = http::Response::new(answer.to_string());
+        async move { Ok::<_, Infallible>(answer) }
+    }));
+    let server = Introspection::at("https://login.example.com/introspect").client(client).audience(AUDIENCE);
+    let server = server.client_auth(ClientAuth::basic("orders", "s3cr3t".to_owned())).leeway(Duration::ZERO);
+    server.clock(Paused::new()).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_verifiers_of_one_issuer_the_one_is_asked_that_let_the_token_in() {
+    let signer = Signer::new(Algorithm::EdDSA);
+    let denied = MemoryDenyList::new();
+    let tokens = || signer.verifier().deny_list(denied.clone()).clock(Paused::new()).build().unwrap();
+    let of_jwt = format!("Bearer {}", signer.token(&claims_with(json!({}))));
+    let list = Issuers::builder().issuer(ISSUER, tokens()).opaque(asked(77)).build().unwrap();
+    let either = BearerLayer::new(tokens()).or(BearerLayer::new(asked(77)));
+    let admitted = [
+        (admitted(BearerLayer::new(list.clone()), "authorization", &of_jwt).await, Ending::Denied),
+        (admitted(either.clone(), "authorization", &of_jwt).await, Ending::Denied),
+        (admitted(BearerLayer::new(list), "authorization", OPAQUE).await, Ending::Expired),
+        (admitted(either, "authorization", OPAQUE).await, Ending::Expired),
+        (
+            admitted(BearerLayer::new(asked(77)).or(BearerLayer::new(tokens())), "authorization", OPAQUE).await,
+            Ending::Expired,
+        ),
+    ];
+    denied.deny(Denial::token("t1"));
+    for (principal, expected) in admitted {
+        let start = Instant::now();
+        assert_eq!(principal.ended().await, expected);
+        assert!(start.elapsed() <= Duration::from_secs(77));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_tenant_ends_by_the_rules_of_the_tenant() {
+    let signer = Signer::new(Algorithm::EdDSA);
+    let denied = MemoryDenyList::new();
+    let tokens = signer.verifier().deny_list(denied.clone()).clock(Paused::new()).build().unwrap();
+    let tenants = Tenants::allowed(
+        |issuer| issuer == ISSUER,
+        move |_| Answer::Now(Ok(Some(Arc::new(tokens.clone()) as Arc<dyn TokenVerifier>))),
+    );
+    let issuers = Issuers::resolve(tenants).unwrap();
+    let token = format!("Bearer {}", signer.token(&claims_with(json!({}))));
+
+    let principal = admitted(BearerLayer::new(issuers), "authorization", &token).await;
+
+    later(25, move || denied.deny(Denial::token("t1")));
+    assert_eq!(end(&principal).await, (Ending::Denied, 30));
 }

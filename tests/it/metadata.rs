@@ -298,6 +298,7 @@ fn issuers_are_https_urls_and_one_at_least_is_named() {
         })
     };
     let url = |given: &str| Err(ConfigError::EndpointUrl { given: given.to_owned() });
+    let not_https = |given: &str| Err(ConfigError::EndpointNotHttps { given: given.to_owned() });
     let local = ProtectedResource::insecure_on_loopback("http://127.0.0.1:3000/").unwrap();
 
     assert_eq!(protect(&[], &resource(MCP)), Err(ConfigError::AuthorizationServersMissing));
@@ -305,7 +306,7 @@ fn issuers_are_https_urls_and_one_at_least_is_named() {
     assert_eq!(protect(&two, &resource(MCP)), Ok(json!(two)));
     assert_eq!(protect(&["joe"], &resource(MCP)), url("joe"));
     assert_eq!(protect(&["https://a.example/?x"], &resource(MCP)), url("https://a.example/?x"));
-    assert_eq!(protect(&["http://localhost:1"], &resource(MCP)), url("http://localhost:1"));
+    assert_eq!(protect(&["http://localhost:1"], &resource(MCP)), not_https("http://localhost:1"));
     assert_eq!(protect(&["http://localhost:1"], &local), Ok(json!(["http://localhost:1"])));
     let named = resource(MCP).authorization_servers(["https://c.example"]).unwrap();
     assert_eq!(protect(&["joe"], &named), Ok(json!(["https://c.example"])));

@@ -299,11 +299,11 @@ impl<T: DeserializeOwned + Any + Send + Sync> IntrospectionBuilder<T> {
         let place = match place {
             Where::Url(url) => Endpoint::new(&url, access.allow_loopback).map(Place::Url),
             Where::Issuer(issuer) => {
-                issuer.open(access.allow_loopback, Member::IntrospectionEndpoint).map(Place::Issuer)
+                issuer.open(access.allow_loopback, Member::IntrospectionEndpoint).map(Box::new).map(Place::Issuer)
             }
         };
         let place = place.map_err(&mut keep).ok();
-        let documents = access.open().map_err(&mut keep).ok();
+        let documents = access.open(None).map_err(&mut keep).ok();
         let keys = settings.signed_by.map(Keyring::open).transpose().unwrap_or_else(|faults| {
             errors.extend(faults);
             None

@@ -1,12 +1,15 @@
 //! When to ask no more: a server that does not answer is left alone for a while.
 //!
-//! A server that cannot be reached, or does not answer in time, is left alone at once. One that answers with an error may do
-//! so for the sake of one token, which whoever sent it would like to be everybody's outage: it takes three errors in a row,
-//! with no good answer between. After the wait one question goes out, and its outcome decides.
+//! A server that cannot be reached is left alone at once. Any other failure may come of one token, which whoever sent it would
+//! like to be everybody's outage. So an answer that makes no sense, is too long, or blames the question is held against the
+//! token alone; silence and errors of the server's own count if three different tokens meet them, with no good answer between.
+//! After the wait one question goes out, and its outcome decides. For a second it is not one about a token that has failed,
+//! if anybody else has one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::server::Failure;
@@ -14,8 +17,12 @@ use crate::Rejection;
 use crate::fetch::back_off::{FIRST, back_off, random};
 use crate::fetch::{FetchError, Outage, PATIENCE};
 
-/// How many errors in a row count as an outage.
-const IN_A_ROW: u32 = 3;
+/// How many different tokens have to meet a failure for it to be an outage.
+const TOKENS: usize = 3;
+/// For how long after the wait a token that has failed makes way for others.
+const COURTESY: Duration = Duration::from_secs(1);
+/// How many tokens that have failed are remembered.
+const BLAMED_MAX: usize = 16;
 
 /// Keeps questions back while there is no use in asking.
 #[derive(Debug, Default)]
@@ -23,7 +30,8 @@ pub(super) struct Circuit(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    errors: u32,
+    /// The digests of tokens that have failed since the last good answer.
+    blamed: Vec<[u8; 32]>,
     waits: u32,
     open: Option<Open>,
 }
@@ -41,14 +49,29 @@ pub(super) struct Pass {
     is_trial: bool,
 }
 
+/// What a failure says of the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    /// It is out of reach.
+    Gone,
+    /// It may be, or it may be for the sake of the token.
+    Ailing,
+    /// It is well, and has nothing to say of the token.
+    Well,
+}
+
 impl Circuit {
     /// Lets a question out, or refuses as the last one was refused.
-    pub(super) fn enter(&self) -> Result<Pass, Rejection> {
+    pub(super) fn enter(&self, digest: &[u8; 32]) -> Result<Pass, Rejection> {
         let mut state = self.lock();
+        let State { blamed, open, .. } = &mut *state;
         let now = Instant::now();
-        match &mut state.open {
+        match open {
             None => Ok(Pass { is_trial: false }),
             Some(open) if now < open.until => Err(open.failure.rejection(open.until - now)),
+            Some(open) if now < open.until + COURTESY && blamed.contains(digest) => {
+                Err(open.failure.rejection(open.until + COURTESY - now))
+            }
             Some(open) => {
                 // Should nothing come of it, such as when its runtime ends, the next one goes out after that.
                 open.until = now + PATIENCE + Duration::from_secs(1);
@@ -63,15 +86,19 @@ impl Circuit {
     }
 
     /// Notes that there was none, and returns how the question is refused.
-    pub(super) fn failed(&self, pass: &Pass, failure: Failure) -> Rejection {
+    pub(super) fn failed(&self, pass: &Pass, digest: &[u8; 32], failure: Failure) -> Rejection {
         let mut state = self.lock();
         let now = Instant::now();
-        state.errors = state.errors.saturating_add(1);
-        let is_silent = !matches!(*failure.error, FetchError::Status(_) | FetchError::Document(_));
-        let opens = match &state.open {
+        let verdict = failure.verdict();
+        if verdict != Verdict::Well && !state.blamed.contains(digest) && state.blamed.len() < BLAMED_MAX {
+            state.blamed.push(*digest);
+        }
+        let opens = match (&state.open, verdict) {
             // Others that were under way say nothing new.
-            Some(_) => pass.is_trial,
-            None => is_silent || state.errors >= IN_A_ROW,
+            (Some(_), _) => pass.is_trial,
+            (None, Verdict::Gone) => true,
+            (None, Verdict::Ailing) => state.blamed.len() >= TOKENS,
+            (None, Verdict::Well) => false,
         };
         if opens {
             // Between half of the time and all of it, so that not all servers come back at once.
@@ -90,6 +117,21 @@ impl Circuit {
 }
 
 impl Failure {
+    fn verdict(&self) -> Verdict {
+        match &*self.error {
+            FetchError::Transport(_) | FetchError::Local(_) => Verdict::Gone,
+            FetchError::TimedOut | FetchError::Contradiction(_) => Verdict::Ailing,
+            // Somebody between may answer 403, or 400, to a token that looks odd.
+            FetchError::Status(status) if self.is_ours && *status != StatusCode::FORBIDDEN => Verdict::Ailing,
+            FetchError::Status(status) if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS => {
+                Verdict::Ailing
+            }
+            FetchError::Status(_) | FetchError::Document(_) | FetchError::Nowhere(_) | FetchError::TooLong => {
+                Verdict::Well
+            }
+        }
+    }
+
     fn rejection(&self, wait: Duration) -> Rejection {
         let error = Arc::clone(&self.error);
         match self.is_ours {

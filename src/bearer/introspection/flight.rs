@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
@@ -17,11 +18,14 @@ use super::memory::Finding;
 use super::server::Failure;
 use super::{Core, UNAVAILABLE, response};
 use crate::bearer::PresentedToken;
-use crate::fetch::{FetchError, PATIENCE};
+use crate::fetch::FetchError;
 use crate::{Rejection, events};
 
 /// How many questions may be under way at once, so that a flood of tokens is none of questions.
 const AT_ONCE: usize = 256;
+
+/// How long a question may take, looking for where to ask included. Nobody waits for so long.
+const ATTEMPT: Duration = Duration::from_secs(21);
 
 type Outcome<T> = watch::Receiver<Option<Finding<T>>>;
 
@@ -72,7 +76,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
         let runtime = Handle::try_current().map_err(|_| {
             Rejection::unavailable(UNAVAILABLE, FetchError::local("it takes a runtime of tokio to ask"))
         })?;
-        let pass = self.circuit.enter()?;
+        let pass = self.circuit.enter(&digest)?;
         let (sender, outcome) = watch::channel(None);
         flights.insert(digest, outcome.clone());
         drop(flights);
@@ -85,7 +89,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Core<T> {
 impl<T: DeserializeOwned + Any + Send + Sync> Flight<T> {
     async fn fly(self, pass: Pass, token: PresentedToken) {
         let core = &self.core;
-        let asked = timeout(PATIENCE, core.server.ask(token.expose(), core.clock.now())).await;
+        let asked = timeout(ATTEMPT, core.server.ask(token.expose(), core.clock.now())).await;
         let answer = asked.unwrap_or_else(|_| Err(Failure::from(FetchError::TimedOut)));
         let read = answer.and_then(|answer| core.rules.read(&answer).map_err(Failure::from));
         let finding = match read {
@@ -96,7 +100,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Flight<T> {
             }
             Err(failure) => {
                 events::not_introspected(&core.log, &core.server.name, &*failure.error);
-                Err(core.circuit.failed(&pass, failure))
+                Err(core.circuit.failed(&pass, &self.digest, failure))
             }
         };
         core.memory.keep(&self.digest, &finding);

@@ -16,6 +16,9 @@ use crate::{Cause, Rejection};
 /// How many tokens that are not good are remembered.
 const BAD: usize = 1024;
 
+/// How long it is remembered that nothing could be found out about a token.
+const FAILED_FOR: Duration = Duration::from_secs(1);
+
 /// What the server says of a token: what it is good for, or that it is not.
 pub(super) type Finding<T> = Result<Arc<Token<T>>, Rejection>;
 
@@ -54,7 +57,7 @@ impl<T> Memory<T> {
         Some(Err(entry.value))
     }
 
-    /// Remembers a finding. That there was none, for whatever fault, is forgotten at once.
+    /// Remembers a finding. That there was none, for whatever fault, is held against the token for a second.
     pub(super) fn keep(&self, digest: &[u8; 32], finding: &Finding<T>) {
         let until = |time: Duration| Instant::now() + time;
         match (finding, &self.good, &self.bad) {
@@ -63,6 +66,9 @@ impl<T> Memory<T> {
             }
             (Err(rejection), _, Some(bad)) if rejection.cause() == Cause::Invalid => {
                 bad.insert(digest, 0, Entry { until: until(self.bad_for), value: rejection.clone() });
+            }
+            (Err(rejection), _, Some(bad)) => {
+                bad.insert(digest, 0, Entry { until: until(FAILED_FOR), value: rejection.clone() });
             }
             _ => {}
         }

@@ -85,6 +85,7 @@ pub use client_auth::ClientAuth;
 
 use super::jwt::signature::sha256;
 use super::jwt::token::Conditions;
+use super::jwt::token::Token;
 use super::{Issuer, PresentedToken, TokenForm, TokenVerifier};
 use crate::events::RefusalLog;
 use crate::fetch::{Outage, PATIENCE};
@@ -187,7 +188,8 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
     }
 
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
-        Some(self.conditions.standing(principal.identity_as()?, self.clock.now()))
+        let token = principal.identity_as::<Token<T>>().filter(|token| token.is_introspected())?;
+        Some(self.conditions.standing(token, self.clock.now()))
     }
 
     fn verify(self: Arc<Self>, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {

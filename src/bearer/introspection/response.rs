@@ -57,11 +57,14 @@ impl Rules {
             Some("false") => return Ok(Err(Rejection::invalid(INACTIVE))),
             _ => return Ok(Err(Rejection::invalid(NO_VERDICT))),
         }
+        if marks.token_type.is_some() && text(marks.token_type).is_none() {
+            return Err(FetchError::document("token_type is no string"));
+        }
         let mut claims = Registered::default();
         match claims.read::<T>(json, &self.expected) {
             Ok(details) => Ok(self.judge(&marks, &claims).map(|()| {
                 let exp = claims.exp;
-                Arc::new(Token::new(&mut claims, exp, self.issuer.clone(), None, details))
+                Arc::new(Token::new(&mut claims, exp, self.issuer.clone(), None, details).introspected())
             })),
             // That is what the service expects of a token, and not what every answer has to be.
             Err(rejection) if rejection.reason() == MISFIT => Ok(Err(rejection)),

@@ -35,7 +35,7 @@ pub(super) struct Server {
 /// Where it is asked.
 pub(super) enum Place {
     Url(Endpoint),
-    Issuer(Discovery),
+    Issuer(Box<Discovery>),
 }
 
 /// Why there is no answer about a token.
@@ -60,9 +60,9 @@ impl Server {
             Place::Issuer(discovery) => discovery.find(&self.documents).await?,
         };
         let answer = self.ask_at(&endpoint, token, now).await;
-        if let (Err(_), Place::Issuer(discovery)) = (&answer, &self.place) {
+        if let (Err(failure), Place::Issuer(discovery)) = (&answer, &self.place) {
             // It may have moved.
-            discovery.doubt().await;
+            discovery.doubt(&failure.error).await;
         }
         answer
     }

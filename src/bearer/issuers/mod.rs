@@ -70,6 +70,9 @@ type Found = Result<Option<Arc<dyn TokenVerifier>>, Rejection>;
 /// Looks the verifier of an issuer up that is not in the list.
 trait LookUp: Send + Sync {
     fn find(&self, issuer: &str) -> Answer<Found>;
+
+    /// Returns the verifier that was found before, if it is kept.
+    fn kept(&self, issuer: &str) -> Option<Arc<dyn TokenVerifier>>;
 }
 
 impl Issuers {
@@ -141,8 +144,10 @@ impl TokenVerifier for Issuers {
     }
 
     fn issuers(&self) -> Vec<String> {
-        let mut issuers: Vec<_> = self.0.known.keys().map(|issuer| issuer.to_string()).collect();
+        let known = self.0.known.keys().map(|issuer| issuer.to_string());
+        let mut issuers: Vec<_> = known.chain(self.0.opaque.iter().flat_map(|verifier| verifier.issuers())).collect();
         issuers.sort_unstable();
+        issuers.dedup();
         issuers
     }
 
@@ -160,8 +165,13 @@ impl TokenVerifier for Issuers {
     }
 
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
-        let known = principal.issuer().and_then(|issuer| self.0.known.get(issuer));
-        known.or(self.0.opaque.as_ref())?.standing(principal)
+        let Set { known, others, opaque, .. } = &*self.0;
+        let of_issuer = principal.issuer().and_then(|issuer| {
+            let kept = || others.as_ref()?.kept(issuer);
+            known.get(issuer).cloned().or_else(kept)
+        });
+        // The one for opaque tokens knows its own.
+        of_issuer.iter().chain(opaque).find_map(|verifier| verifier.standing(principal))
     }
 }
 
@@ -236,7 +246,7 @@ impl IssuersBuilder {
     /// # Errors
     ///
     /// All that is wrong, at once: [`ConfigError::IssuerMissing`] for a list without issuers, or one that is empty;
-    /// [`ConfigError::IssuerRepeated`]; [`ConfigError::IssuerPrefix`]; [`ConfigError::TokenLimitZero`].
+    /// [`ConfigError::IssuerRepeated`]; [`ConfigError::IssuerDiffers`]; [`ConfigError::IssuerPrefix`]; [`ConfigError::TokenLimitZero`].
     pub fn build(self) -> Result<Issuers, ConfigErrors> {
         let Self { known: given, others, opaque, token_limit, mut errors } = self;
         let mut known = HashMap::new();
@@ -244,6 +254,10 @@ impl IssuersBuilder {
             errors.push(ConfigError::IssuerMissing);
         }
         for (issuer, verifier) in given {
+            let own = verifier.issuers();
+            if !own.is_empty() && !own.contains(&issuer) && !issuer.is_empty() {
+                errors.push(ConfigError::IssuerDiffers { given: issuer.clone(), own: own.join(", ") });
+            }
             match known.entry(Arc::from(issuer.as_str())) {
                 Entry::Vacant(place) => drop(place.insert(verifier)),
                 Entry::Occupied(_) => errors.push(ConfigError::IssuerRepeated { given: issuer }),

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, ETAG};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use super::KeySet;
 use crate::ConfigError;
@@ -79,8 +79,9 @@ impl RemoteKeys {
         self
     }
 
-    /// Sends the content of a file as `Authorization: Bearer` with each request. The file is read each time, since others may
-    /// write a new credential into it: for key sets that are not open to everybody, such as that of Kubernetes.
+    /// Sends the content of a file as `Authorization: Bearer` with each request to the server of the URL, or of the issuer; to
+    /// another server, to which the metadata may lead, it is not sent. The file is read each time, since others may write a new
+    /// credential into it: for key sets that are not open to everybody, such as that of Kubernetes.
     #[must_use]
     pub fn bearer_file(mut self, file: impl AsRef<Path>) -> Self {
         self.access.bearer_file = Some(file.as_ref().to_owned());
@@ -94,7 +95,8 @@ impl RemoteKeys {
         self
     }
 
-    /// Sets how long keys are fresh if their server does not say; 10 minutes by default, a minute at least.
+    /// Sets how long keys are fresh if their server does not say; 10 minutes by default, a minute at least and a day
+    /// at most.
     #[must_use]
     pub fn fresh_for(mut self, time: Duration) -> Self {
         self.timing.fresh = time;
@@ -109,10 +111,11 @@ impl RemoteKeys {
         self
     }
 
-    /// Sets how long a fetch that an unknown key caused keeps others from causing one; 30 seconds by default.
+    /// Sets how long a fetch that an unknown key caused keeps others from causing one; 30 seconds by default, a
+    /// second at least.
     #[must_use]
     pub fn cool_down(mut self, time: Duration) -> Self {
-        self.timing.cool_down = time;
+        self.timing.cool_down = time.max(Duration::from_secs(1));
         self
     }
 
@@ -135,13 +138,19 @@ impl RemoteKeys {
         };
         let place = match place {
             Place::Url(url) => Endpoint::new(&url, access.allow_loopback).map(Source::Url),
-            Place::Issuer(issuer) => issuer.open(access.allow_loopback, Member::JwksUri).map(Source::Discovery),
+            Place::Issuer(issuer) => {
+                issuer.open(access.allow_loopback, Member::JwksUri).map(Box::new).map(Source::Discovery)
+            }
         };
-        let documents = access.open().map_err(&mut keep).ok();
         let place = place.map_err(&mut keep).ok();
+        let home = place.as_ref().map(|place| match place {
+            Source::Url(endpoint) => endpoint.clone(),
+            Source::Discovery(discovery) => discovery.issuer().clone(),
+        });
+        let documents = access.open(home).map_err(&mut keep).ok();
         let set = seed.as_ref().map(|seed| KeySet::published(seed)).transpose().map_err(&mut keep).ok().flatten();
         let (Some(documents), Some(place), true) = (documents, place, errors.is_empty()) else { return Err(errors) };
-        let last = Mutex::new(seed.map(|document| Last { document, etag: None }));
+        let last = Mutex::new(seed.map(|document| Last { document, etag: None, from: None }));
         let fetcher = Fetcher { name, documents, place, last };
         Ok((Arc::new(fetcher), timing, set))
     }
@@ -185,7 +194,7 @@ pub(in crate::bearer) struct Fetcher {
 
 enum Source {
     Url(Endpoint),
-    Discovery(Discovery),
+    Discovery(Box<Discovery>),
 }
 
 /// The last document that was of use.
@@ -193,6 +202,8 @@ enum Source {
 struct Last {
     document: Bytes,
     etag: Option<HeaderValue>,
+    /// Where it was fetched; nowhere if it was handed in.
+    from: Option<Uri>,
 }
 
 impl Fetcher {
@@ -206,9 +217,9 @@ impl Fetcher {
             Source::Discovery(discovery) => discovery.find(&self.documents).await?,
         };
         let fetched = self.fetch_from(&endpoint, install).await;
-        if let (Err(_), Source::Discovery(discovery)) = (&fetched, &self.place) {
+        if let (Err(error), Source::Discovery(discovery)) = (&fetched, &self.place) {
             // They may have moved.
-            discovery.doubt().await;
+            discovery.doubt(error).await;
         }
         fetched
     }
@@ -218,7 +229,8 @@ impl Fetcher {
         endpoint: &Endpoint,
         install: impl FnOnce(KeySet) -> Result<(), ConfigError>,
     ) -> Result<Fetched, FetchError> {
-        let last = self.last();
+        // What one place says of its document is nothing to another one.
+        let last = self.last().filter(|last| last.from.as_ref() == Some(endpoint.uri()));
         let response = self.documents.get(endpoint, last.as_ref().and_then(|last| last.etag.clone())).await?;
         let fresh_for = fresh_for(response.headers());
         let etag = response.headers().get(ETAG).cloned();
@@ -234,7 +246,8 @@ impl Fetcher {
         if !is_known {
             install(KeySet::published(&document).map_err(FetchError::document)?).map_err(FetchError::document)?;
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Last { document, etag });
+        let last = Last { document, etag, from: Some(endpoint.uri().clone()) };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
         Ok(Fetched { fresh_for })
     }
 

@@ -38,7 +38,7 @@
 //! | `token_extension` | its header has `crit`, `b64`, `zip` or `enc` | |
 //! | `token_alg` | its `alg` is none that is known, or `none` | |
 //! | `token_alg_mismatch` | its `alg` is not that of the key it names | [`algorithms`](JwtBuilder::algorithms), for keys that name none |
-//! | `token_kid_unknown` | no key has its `kid` | [`replace_keys`](Jwt::replace_keys): the issuer has new ones |
+//! | `token_kid_unknown` | no key has its `kid`, fetched ones included | for keys at hand, [`replace_keys`](Jwt::replace_keys): the issuer has new ones |
 //! | `token_signature` | no key made its signature | |
 //! | `token_typ` | its `typ` is not `at+jwt` | [`accept_typ_jwt`](JwtBuilder::accept_typ_jwt), [`accept_typ`](JwtBuilder::accept_typ), [`accept_no_typ`](JwtBuilder::accept_no_typ) |
 //! | `token_is_id_token` | it has `at_hash` or `c_hash` | [`accept_id_tokens`](JwtBuilder::accept_id_tokens), better an access token |
@@ -50,6 +50,9 @@
 //! | `token_claims_misfit` | they do not fit the type of [`claims`](JwtBuilder::claims) | make optional what not every token has |
 //! | `token_bound` | it is bound to a key (`cnf`), which this layer does not ask for | |
 //! | `token_predicate`, `token_denied` | a condition does not hold, the deny list has it | |
+//! | `token_issuer_unknown`, `token_malformed` | no verifier of several is that of its `iss`; it has the form of none of them | [`Issuers`](crate::Issuers) |
+//! | `keys_unavailable` | 503: there are no keys, or too old ones, and they cannot be fetched | [`status`](Jwt::status) has the cause |
+//! | `issuer_unavailable` | 503: a look-up of the issuer failed | what [`Tenants`](crate::Tenants) ask |
 
 pub(crate) mod algorithm;
 mod base64url;
@@ -128,9 +131,12 @@ impl Jwt {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::KeysMissing`] if no key is of an allowed algorithm, [`ConfigError::KeySetMixed`]; the keys stay as they
-    /// were then.
+    /// [`ConfigError::KeysMissing`] if no key is of an allowed algorithm, [`ConfigError::KeySetMixed`],
+    /// [`ConfigError::KeysAreFetched`] if they come from an issuer; the keys stay as they were then.
     pub fn replace_keys(&self, keys: impl Into<KeySet>) -> Result<(), ConfigError> {
+        if self.live.is_some() {
+            return Err(ConfigError::KeysAreFetched);
+        }
         self.keys.replace(keys.into())
     }
 
@@ -248,7 +254,8 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
     }
 
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
-        Some(self.conditions.standing(principal.identity_as()?, self.clock.now()))
+        let token = principal.identity_as::<Token<T>>().filter(|token| !token.is_introspected())?;
+        Some(self.conditions.standing(token, self.clock.now()))
     }
 
     fn inspect(&self, token: &[u8]) -> Result<(), Rejection> {

@@ -25,10 +25,23 @@ pub(crate) struct Token<T> {
     nbf: Option<Duration>,
     iat: Option<Duration>,
     auth_time: Option<Duration>,
+    /// Whether its server was asked about it, so that others do not speak of it.
+    introspected: bool,
     details: T,
 }
 
 impl<T> Token<T> {
+    /// Marks a token about which its server was asked.
+    #[cfg(feature = "introspection")]
+    pub(crate) const fn introspected(mut self) -> Self {
+        self.introspected = true;
+        self
+    }
+
+    pub(crate) const fn is_introspected(&self) -> bool {
+        self.introspected
+    }
+
     /// Keeps what matters of the claims. The issuer is one that was expected, so it is shared.
     pub(crate) fn new(
         claims: &mut Registered<'_>,
@@ -53,6 +66,7 @@ impl<T> Token<T> {
             nbf: claims.nbf,
             iat: claims.iat,
             auth_time: claims.auth_time,
+            introspected: false,
             details,
         }
     }

@@ -171,6 +171,7 @@ impl ProtectedResource {
     fn check_issuers(&self, issuers: &[String]) -> Result<(), ConfigError> {
         let is_wrong = |issuer: &&String| Url::parse(issuer, self.on_loopback).is_none();
         match issuers.iter().find(is_wrong) {
+            Some(given) if given.starts_with("http://") => Err(ConfigError::EndpointNotHttps { given: given.clone() }),
             Some(given) => Err(ConfigError::EndpointUrl { given: given.clone() }),
             None => Ok(()),
         }

@@ -67,6 +67,8 @@ async fn each_answer_has_one_outcome() {
         (good_with(json!({ "cnf": {} })), "token_bound"),
         (good_with(json!({ "token_type": "DPoP" })), "token_bound"),
         (good_with(json!({ "token_type": "dpop" })), "token_bound"),
+        (good_with(json!({ "token_type": ["DPoP"] })), UNAVAILABLE),
+        (good_with(json!({ "token_type": 7 })), UNAVAILABLE),
         (good_with(json!({ "token_use": "access_token" })), OK),
         (good_with(json!({ "token_use": "refresh_token" })), "token_use"),
         (good_with(json!({ "token_use": 7 })), "token_use"),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, advance};
 use tower_keep::{Cause, Introspection};
 
-use super::{Reply, Server, TOKEN, good, outcome, verdict};
+use super::{Reply, Server, TOKEN, good, good_with, outcome, verdict};
 
 const UNAVAILABLE: &str = "introspection_unavailable";
 
@@ -13,12 +14,12 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Asks about one token after another until the server is left alone, and returns how long that lasts.
+/// Asks about tokens that nobody has asked about until the server is left alone, and returns how long that lasts.
 async fn left_alone_for(tokens: &Introspection, server: &Server) -> Duration {
     let before = server.asked();
     let start = Instant::now();
     loop {
-        assert_eq!(outcome(tokens, "another").await, UNAVAILABLE);
+        assert_eq!(outcome(tokens, &format!("t{before}-{}", start.elapsed().as_millis())).await, UNAVAILABLE);
         if server.asked() > before {
             return Instant::now() - start;
         }
@@ -33,7 +34,7 @@ async fn a_server_that_cannot_be_reached_is_left_alone_for_longer_and_longer() {
     assert_eq!(outcome(&tokens, TOKEN).await, UNAVAILABLE);
 
     for most in [1, 2, 4, 8, 16, 32, 60, 60, 60].map(seconds) {
-        let rejection = verdict(&tokens, TOKEN).await.unwrap_err();
+        let rejection = verdict(&tokens, "another").await.unwrap_err();
         let promised = rejection.retry_after().unwrap();
 
         let waited = left_alone_for(&tokens, &server).await;
@@ -82,18 +83,20 @@ async fn many_questions_that_fail_at_once_are_one_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_silent_costs_five_seconds_once() {
+async fn a_server_that_is_silent_costs_three_tokens_five_seconds() {
     let server = Server::new(Reply::Silence);
     let tokens = server.asker().build().unwrap();
     let start = Instant::now();
 
-    let rejection = verdict(&tokens, TOKEN).await.unwrap_err();
+    let (first, second, third) = tokio::join!(verdict(&tokens, "a"), verdict(&tokens, "b"), verdict(&tokens, "c"));
 
-    assert_eq!(rejection.cause(), Cause::Unavailable);
+    for rejection in [first, second, third].map(Result::unwrap_err) {
+        assert_eq!(rejection.cause(), Cause::Unavailable);
+    }
     assert_eq!(Instant::now() - start, seconds(5));
     assert_eq!(outcome(&tokens, "another").await, UNAVAILABLE);
     assert_eq!(Instant::now() - start, seconds(5));
-    assert_eq!(server.asked(), 1);
+    assert_eq!(server.asked(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,29 +116,52 @@ async fn remembered_tokens_serve_while_the_server_is_down() {
     assert!(server.asked() < 10, "{}", server.asked());
 }
 
+/// What a server may come up with for the sake of one token.
+fn chokings() -> [Reply; 6] {
+    let page = |length| Reply::Answer(http::StatusCode::OK, "<".repeat(length));
+    [
+        Reply::status(500),
+        Reply::status(401),
+        Reply::Silence,
+        page(10),
+        page(300 << 10),
+        Reply::ok(&good_with(json!({ "token_type": ["DPoP"] }))),
+    ]
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_token_that_the_server_chokes_on_is_nobody_elses_outage() {
-    let server = Server::content();
-    let tokens = server.asker().build().unwrap();
-    for round in 0..10 {
-        server.reply_with(Reply::status(500));
-        for _ in 0..2 {
-            assert_eq!(outcome(&tokens, "poison").await, UNAVAILABLE);
+    for reply in chokings() {
+        let server = Server::content();
+        let tokens = server.asker().build().unwrap();
+        for _ in 0..10 {
+            server.reply_with(reply.clone());
+            assert_ne!(outcome(&tokens, "poison").await, "ok");
+            advance(seconds(1)).await;
         }
+        assert_eq!(server.asked(), 10);
         server.reply_with(Reply::ok(&good()));
 
-        assert_eq!(outcome(&tokens, &format!("t{round}")).await, "ok");
+        assert_eq!(outcome(&tokens, TOKEN).await, "ok");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_in_a_row_are_an_outage() {
-    for (reply, reason) in [
-        (Reply::status(500), UNAVAILABLE),
-        (Reply::Answer(http::StatusCode::OK, "<html>".to_owned()), UNAVAILABLE),
-        (Reply::status(401), "introspection_unauthorized"),
-    ] {
-        let server = Server::new(reply);
+async fn answers_that_make_no_sense_are_nobodys_outage_however_many_tokens_meet_them() {
+    let server = Server::new(Reply::Answer(http::StatusCode::OK, "<html>".to_owned()));
+    let tokens = server.asker().build().unwrap();
+    for number in 0..10 {
+        assert_eq!(outcome(&tokens, &format!("t{number}")).await, UNAVAILABLE);
+    }
+    server.reply_with(Reply::ok(&good()));
+
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_that_three_tokens_meet_in_a_row_are_an_outage() {
+    for (status, reason) in [(500, UNAVAILABLE), (401, "introspection_unauthorized")] {
+        let server = Server::new(Reply::status(status));
         let tokens = server.asker().build().unwrap();
 
         for number in 0..10 {
@@ -147,10 +173,28 @@ async fn errors_in_a_row_are_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_not_remembered_for_the_token() {
+async fn a_failure_is_held_against_its_token_for_a_second() {
     let server = Server::new(Reply::status(503));
     let tokens = server.asker().build().unwrap();
     assert_eq!(outcome(&tokens, TOKEN).await, UNAVAILABLE);
+    server.reply_with(Reply::ok(&good()));
+    assert_eq!(outcome(&tokens, TOKEN).await, UNAVAILABLE);
+    assert_eq!(server.asked(), 1);
+
+    advance(seconds(1)).await;
+
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_that_failed_makes_way_for_the_next_one() {
+    let server = Server::new(Reply::Broken);
+    let tokens = server.asker().build().unwrap();
+    assert_eq!(outcome(&tokens, "poison").await, UNAVAILABLE);
+    advance(seconds(1)).await;
+
+    assert_eq!(outcome(&tokens, "poison").await, UNAVAILABLE);
+    assert_eq!(server.asked(), 1);
     server.reply_with(Reply::ok(&good()));
 
     assert_eq!(outcome(&tokens, TOKEN).await, "ok");
@@ -169,7 +213,7 @@ async fn a_trial_of_which_nothing_comes_is_not_the_last() {
             assert_eq!(outcome(&abandoned, TOKEN).await, UNAVAILABLE);
             advance(seconds(1)).await;
             asked.reply_with(Reply::Silence);
-            let waiting = tokio::time::timeout(Duration::from_millis(1), verdict(&abandoned, TOKEN));
+            let waiting = tokio::time::timeout(Duration::from_millis(1), verdict(&abandoned, "another"));
             assert!(waiting.await.is_err());
             assert_eq!(asked.asked(), 2);
         });

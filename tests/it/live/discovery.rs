@@ -164,3 +164,27 @@ async fn metadata_out_of_reach_leaves_the_keys_where_they_were() {
     scene.tokens.reload().await.unwrap_err();
     assert_eq!(scene.issuer.key_fetches(), fetches);
 }
+
+#[tokio::test(start_paused = true)]
+async fn metadata_that_hangs_keeps_no_keys_from_being_fetched() {
+    let scene = Scene::discovering(TestIssuer::new(), |issuer| issuer);
+    scene.tokens.ready().await.unwrap();
+    scene.issuer.metadata_reply(Reply::Nothing);
+    for _ in 0..3 {
+        // Beyond the half day for which it is remembered where the keys are.
+        sleep(seconds(13 * 60 * 60)).await;
+        scene.issuer.rotate();
+        assert_eq!(scene.ask_good().await, StatusCode::OK);
+        assert_eq!(scene.tokens.status().last_error, None);
+    }
+    assert!(scene.issuer.metadata_fetches() > 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_without_metadata_is_told_of_with_every_place() {
+    let scene = Scene::discovering(TestIssuer::at("https://issuer.test/one"), |issuer| issuer);
+    scene.issuer.metadata_reply(Reply::Status(StatusCode::NOT_FOUND));
+    let why = scene.tokens.ready().await.unwrap_err().to_string();
+    assert!(why.starts_with("there is no metadata: of \"https://issuer.test/one\", neither at https://"), "{why}");
+    assert_eq!(why.matches(" nor at https://").count(), 2, "{why}");
+}

@@ -4,6 +4,7 @@ mod callers;
 mod cool_down;
 mod discovery;
 mod documents;
+mod elsewhere;
 mod failures;
 mod outage;
 mod real;

@@ -33,7 +33,7 @@ fn a_verifier_is_built_without_a_runtime_and_fetches_once_there_is_one() {
 fn without_a_runtime_it_is_an_outage_and_no_panic() {
     let scene = Scene::new();
     let outage = scene.tokens.ready().now().unwrap().unwrap_err();
-    assert_eq!(outage.to_string(), "it could not be asked");
+    assert_eq!(outage.to_string(), "it could not be asked: it takes a runtime of tokio to fetch");
     assert!(scene.tokens.reload().now().unwrap().is_err());
 }
 
@@ -101,4 +101,18 @@ async fn a_client_that_panics_has_failed_and_is_asked_again() {
         sleep(seconds(61)).await;
         assert!(scene.tokens.status().last_error.is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verifier_that_is_dropped_leaves_no_task_behind() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..10 {
+        let scene = Scene::warm().await;
+        assert!(tasks() > before);
+        drop(scene);
+    }
+    tokio::task::yield_now().await;
+    sleep(seconds(1)).await;
+    assert_eq!(tasks(), before);
 }

@@ -94,7 +94,7 @@ async fn being_ready_fails_while_the_issuer_is_down_and_is_tried_again() {
     scene.issuer.reply(Reply::Nothing);
     let outage = scene.tokens.ready().await.unwrap_err();
     assert!(outage.retry_after() <= seconds(1));
-    assert_eq!(outage.to_string(), "the server could not be reached");
+    assert_eq!(outage.to_string(), "the server could not be reached: connection refused");
     scene.issuer.reply(Reply::Document);
     sleep(seconds(1)).await;
     scene.tokens.ready().await.unwrap();
@@ -176,4 +176,12 @@ async fn requests_without_a_token_wait_for_nothing() {
     let missing = timeout(seconds(0), status(layer, get("/"))).await;
     assert_eq!(missing, Ok(StatusCode::UNAUTHORIZED));
     assert_eq!(scene.ask(&of_unknown_key(scene.issuer.token("alice"))).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_fetched_are_not_replaced() {
+    let scene = Scene::warm().await;
+    let other = tower_keep::KeySet::try_from(&TestIssuer::new().keys()).unwrap();
+    assert_eq!(scene.tokens.replace_keys(other), Err(tower_keep::ConfigError::KeysAreFetched));
+    assert_eq!(scene.ask_good().await, StatusCode::OK);
 }
