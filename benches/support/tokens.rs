@@ -21,8 +21,8 @@ use crate::support::{Body, Hello, request};
 /// The algorithms that are measured.
 pub(crate) const MEASURED: [Algorithm; 4] = [Algorithm::HS256, Algorithm::ES256, Algorithm::RS256, Algorithm::EdDSA];
 
-const ISSUER: &str = "https://login.example.com/tenants/7f3c";
-const AUDIENCE: &str = "https://api.example.com/orders";
+pub(crate) const ISSUER: &str = "https://login.example.com/tenants/7f3c";
+pub(crate) const AUDIENCE: &str = "https://api.example.com/orders";
 
 /// What the service wants to know of a caller.
 #[derive(Debug, Deserialize)]

@@ -58,6 +58,14 @@ pub trait TokenVerifier: Send + Sync + 'static {
         None
     }
 
+    /// Returns who sent a token, if that can be said without a look at it, out of a memory of whole tokens that were verified
+    /// before: [`Issuers`](crate::Issuers) asks whoever it guesses. What has to be asked each time is asked all the same.
+    /// Nothing says nothing of the token; that is the default.
+    fn remembered(&self, token: &PresentedToken) -> Option<Principal> {
+        let _ = token;
+        None
+    }
+
     /// Asks how a principal stands that the verifier let in before; see [`Scheme::standing`](crate::Scheme::standing).
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
         let _ = principal;
@@ -80,6 +88,10 @@ impl<V: TokenVerifier + ?Sized> TokenVerifier for Arc<V> {
 
     fn audiences(&self) -> Option<Vec<String>> {
         (**self).audiences()
+    }
+
+    fn remembered(&self, token: &PresentedToken) -> Option<Principal> {
+        (**self).remembered(token)
     }
 
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {

@@ -34,9 +34,13 @@
 //! looks at `iss` itself. A principal that comes from another issuer than the one that was chosen is refused, whatever the
 //! verifier.
 //!
+//! A token that comes again is not read again: whoever let it in before is asked whether it remembers the whole of it
+//! ([`TokenVerifier::remembered`]), as a [`Jwt`](crate::Jwt) does, and asks all that changes with time.
+//!
 //! With a verifier of opaque tokens the layer catches all that no other scheme owns, [`TokenForm::Any`]. A layer beside it by
 //! [`or`](crate::AuthLayer::or) that takes JWTs then gets all of them; put its issuer into the list instead.
 
+mod hints;
 #[cfg(feature = "jwks")]
 pub mod tenants;
 mod unverified;
@@ -49,6 +53,7 @@ use std::sync::Arc;
 use super::jwt::{TOKEN_LIMIT, TOO_LONG, jws, unreadable};
 use super::{PresentedToken, TokenForm, TokenVerifier};
 use crate::{Answer, ConfigError, ConfigErrors, Principal, Rejection, Standing, token};
+use hints::Hints;
 
 /// What the log is told of a token whose issuer is not known.
 const UNKNOWN: &str = "token_issuer_unknown";
@@ -59,6 +64,7 @@ pub struct Issuers(Arc<Set>);
 
 struct Set {
     known: HashMap<Arc<str>, Arc<dyn TokenVerifier>>,
+    hints: Hints,
     others: Option<Arc<dyn LookUp>>,
     opaque: Option<Arc<dyn TokenVerifier>>,
     token_limit: usize,
@@ -125,8 +131,19 @@ enum Choice<'a> {
 
 impl TokenVerifier for Issuers {
     fn verify(&self, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {
+        if token.as_bytes().len() <= self.0.token_limit
+            && let Some(principal) = self.0.hints.find(token)
+        {
+            return Answer::Now(Ok(principal));
+        }
         match self.0.choose(token.as_bytes()) {
-            Ok(Choice::Known(issuer, verifier)) => held_to(issuer, verifier.verify(token)),
+            Ok(Choice::Known(issuer, verifier)) => {
+                let verdict = held_to(issuer, verifier.verify(token));
+                if matches!(verdict, Answer::Now(Ok(_))) {
+                    self.0.hints.note(token, issuer);
+                }
+                verdict
+            }
             Ok(Choice::Opaque(verifier)) => verifier.verify(token),
             Ok(Choice::LookUp(issuer, others)) => match others.find(&issuer) {
                 Answer::Now(found) => judge(&issuer, token, found),
@@ -267,7 +284,7 @@ impl IssuersBuilder {
             errors.push(ConfigError::TokenLimitZero);
         }
         ConfigErrors::check(errors)?;
-        Ok(Issuers(Arc::new(Set { known, others, opaque, token_limit })))
+        Ok(Issuers(Arc::new(Set { hints: Hints::new(&known), known, others, opaque, token_limit })))
     }
 }
 

@@ -152,6 +152,11 @@ impl Live {
         self.schedule.demand().map(|demanded| demanded.map(drop).map_err(|outage| outage.into_rejection(UNAVAILABLE)))
     }
 
+    /// Returns whether the keys that are there may be used.
+    pub(super) fn is_usable(&self) -> bool {
+        self.schedule.is_usable()
+    }
+
     pub(super) fn verify(&self, jwt: &Jwt, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {
         if self.schedule.is_usable() {
             return match jwt.core.verify(token.as_bytes(), &jwt.keys) {

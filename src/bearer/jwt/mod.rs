@@ -166,6 +166,11 @@ impl TokenVerifier for Jwt {
         self.core.audiences().map(<[String]>::to_vec)
     }
 
+    fn remembered(&self, token: &PresentedToken) -> Option<Principal> {
+        let is_usable = self.live.as_ref().is_none_or(|live| live.is_usable());
+        self.core.remembered(token.as_bytes(), &self.keys).filter(|_| is_usable)
+    }
+
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
         self.core.standing(principal)
     }
@@ -189,6 +194,9 @@ trait Verify: Send + Sync {
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>>;
 
     fn verify(&self, token: &[u8], keys: &Keys) -> Answer<Result<Principal, Rejection>>;
+
+    /// Judges a token that was verified with the current keys, if that takes no waiting.
+    fn remembered(&self, token: &[u8], keys: &Keys) -> Option<Principal>;
 
     /// Looks at what can be known of a token without keys, so that nobody waits for the sake of what is none.
     #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "keys at hand are always there"))]
@@ -264,6 +272,14 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
         }
         let header = jws::Parts::split(token).map_err(|rejection| unreadable(rejection, token))?.header;
         self.header(header, &mut Vec::new()).map(drop).map_err(|rejection| unreadable(rejection, token))
+    }
+
+    fn remembered(&self, token: &[u8], keys: &Keys) -> Option<Principal> {
+        let known = self.verified.as_ref()?.find(token, keys.epoch.load(Ordering::Acquire))?;
+        match self.conditions.judge(&known, self.clock.now()) {
+            Answer::Now(verdict) => verdict.ok(),
+            Answer::Later(_) => None,
+        }
     }
 
     fn verify(&self, token: &[u8], keys: &Keys) -> Answer<Result<Principal, Rejection>> {

@@ -1,5 +1,6 @@
 //! Several issuers, each under rules of its own.
 
+mod again;
 mod tenants;
 
 use std::sync::Arc;
