@@ -29,9 +29,11 @@
 //! | another status, no answer within 5 seconds, nothing at all | 503 and `Retry-After` |
 //! | what is no JSON object, or one with a member of the wrong type or one that stands twice, `null` included | 503 and `Retry-After` |
 //!
-//! A server that does not answer, or answers with an error three times in a row, is left alone for a second, then two, up to a
-//! minute; one question goes out after each wait. Meanwhile everybody is answered as the last one was, except for tokens that
-//! are remembered. Nobody is let in because the server is out of reach.
+//! A server that cannot be reached, or of which three different tokens in a row meet silence or an error, is left alone for a
+//! second, then two, up to a minute; one question goes out after each wait. Meanwhile everybody is answered as the last one was,
+//! except for tokens that are remembered. An answer that makes no sense, is too long, or blames the question counts against its
+//! token alone, so that nobody makes an outage by sending odd ones. A token of which nothing came is not asked about again for a
+//! second. Nobody is let in because the server is out of reach.
 //!
 //! # Answers that are signed
 //!
