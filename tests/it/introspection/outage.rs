@@ -201,6 +201,22 @@ async fn the_token_that_failed_makes_way_for_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn odd_tokens_keep_no_server_from_coming_back() {
+    let server = Server::new(Reply::Broken);
+    let tokens = server.asker().build().unwrap();
+    assert_eq!(outcome(&tokens, "first").await, UNAVAILABLE);
+    advance(seconds(1)).await;
+
+    // The one question that goes out is about a token of which the server has nothing sensible to say.
+    server.reply_with(Reply::Answer(http::StatusCode::OK, "<html>".to_owned()));
+    assert_eq!(outcome(&tokens, "odd").await, UNAVAILABLE);
+    assert_eq!(server.asked(), 2);
+    server.reply_with(Reply::ok(&good()));
+
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_trial_of_which_nothing_comes_is_not_the_last() {
     let server = Server::new(Reply::Broken);
     let tokens = server.asker().build().unwrap();
