@@ -53,7 +53,7 @@ pub use catalogue::ScopeCatalogue;
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, ConfigErrors};
-#[cfg(feature = "reqwest")]
+#[cfg(all(feature = "reqwest", any(feature = "introspection", feature = "jwks")))]
 pub use fetch::HttpClientBuilder;
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use fetch::{HttpClient, Outage};
