@@ -41,7 +41,7 @@ pub enum Ending {
 impl Principal {
     /// Waits until the credential is not good any more, and says why: for handlers of streams, whose requests outlive
     /// credentials. The end of a credential by its time is known to the moment, as the layer counts it, leeway
-    /// included; whether it was taken back is asked every 10 seconds. Where layers are stacked, the first credential that
+    /// included (within 10 seconds for [`max_age`](crate::JwtBuilder::max_age), and while a list does not answer); whether it was taken back is asked every 10 seconds. Where layers are stacked, the first credential that
     /// ends counts. It never ends for a principal without an end that nobody can take back.
     ///
     /// The layer never cuts a body: a stream goes on until its handler ends it. While a deny list or a store is out of
@@ -118,6 +118,12 @@ pub(crate) fn standing_until(end: SystemTime, now: SystemTime) -> Standing {
         Ok(left) if !left.is_zero() => Standing::Good { left: Some(left) },
         _ => Standing::Ended(Ending::Expired),
     }
+}
+
+/// Returns how a principal stands by its end alone.
+#[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "every scheme knows its own"))]
+pub(crate) fn standing_alone(principal: &Principal) -> Standing {
+    principal.expires_at().map_or(Standing::Good { left: None }, |end| standing_until(end, SystemClock.now()))
 }
 
 /// Asks the scheme of a layer how its principals stand, without the type of the scheme.

@@ -115,7 +115,7 @@ const REMEMBERED: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// How long looking again may take, while there is a place to go by.
 const BRIEF: Duration = Duration::from_millis(1_500);
-/// How long after the last time it is looked again.
+/// How long after the last time it is looked again, if that was in vain or for a doubt.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// What is looked for in the metadata (RFC 8414, section 2).
@@ -143,26 +143,33 @@ pub(super) struct Discovery {
 /// Where something was found.
 struct Known {
     endpoint: Endpoint,
+    /// The place of the metadata that told of it.
+    at: usize,
     until: Instant,
+    /// Until when nobody's doubt has it looked for again.
+    certain: Instant,
 }
 
 impl Discovery {
     pub(super) async fn find(&self, documents: &Documents) -> Result<Endpoint, FetchError> {
         let mut known = self.known.lock().await;
-        if let Some(Known { endpoint, until }) = &*known
+        if let Some(Known { endpoint, until, .. }) = &*known
             && Instant::now() < *until
         {
             return Ok(endpoint.clone());
         }
         let found = match &*known {
             // There is something to go by, and whoever needs it does not wait for long.
-            Some(_) => timeout(BRIEF, self.look(documents)).await.unwrap_or(Err(FetchError::TimedOut)),
-            None => self.look(documents).await,
+            Some(Known { at, .. }) => {
+                timeout(BRIEF, self.look(documents, *at)).await.unwrap_or(Err(FetchError::TimedOut))
+            }
+            None => self.look(documents, 0).await,
         };
         let now = Instant::now();
         match (found, &mut *known) {
-            (Ok(endpoint), known) => {
-                *known = Some(Known { endpoint: endpoint.clone(), until: now + REMEMBERED });
+            (Ok((endpoint, at)), known) => {
+                let certain = known.as_ref().map_or(now, |known| known.certain);
+                *known = Some(Known { endpoint: endpoint.clone(), at, until: now + REMEMBERED, certain });
                 Ok(endpoint)
             }
             // Metadata that says something else is to be heeded.
@@ -182,23 +189,25 @@ impl Discovery {
         &self.endpoint
     }
 
-    /// Has the metadata asked for again, if an error may come of its being out of date.
-    pub(super) async fn doubt(&self, error: &FetchError) {
-        if error.is_of_the_place()
-            && let Some(known) = &mut *self.known.lock().await
-        {
-            known.until = Instant::now();
+    /// Has the metadata asked for again, since nothing was to be had where it led: every 30 seconds at most.
+    pub(super) async fn doubt(&self) {
+        let now = Instant::now();
+        if let Some(known) = self.known.lock().await.as_mut().filter(|known| known.certain <= now) {
+            known.until = now;
+            known.certain = now + AGAIN;
         }
     }
 
-    async fn look(&self, documents: &Documents) -> Result<Endpoint, FetchError> {
+    /// Looks at one place of the metadata first, and then at the others in their order.
+    async fn look(&self, documents: &Documents, first: usize) -> Result<(Endpoint, usize), FetchError> {
         let mut failure = None;
-        for place in &self.places {
-            match self.ask(documents, place).await {
-                Ok(found) => return Ok(found),
-                // One that is not there says less than one that fails in another way.
-                Err(FetchError::Status(StatusCode::NOT_FOUND)) => {}
-                Err(error) => failure = Some(error),
+        let others = (0..self.places.len()).filter(|at| *at != first);
+        for at in std::iter::once(first).chain(others) {
+            match (self.ask(documents, &self.places[at]).await, &failure) {
+                (Ok(found), _) => return Ok((found, at)),
+                // One that is not there says less than one that fails in another way, and that less than what was said.
+                (Err(FetchError::Status(StatusCode::NOT_FOUND)), _) | (_, Some(FetchError::Contradiction(_))) => {}
+                (Err(error), _) => failure = Some(error),
             }
         }
         Err(failure.unwrap_or_else(|| {

@@ -1,8 +1,8 @@
 //! When to ask no more: a server that does not answer is left alone for a while.
 //!
-//! A server that cannot be reached is left alone at once. Any other failure may come of one token, which whoever sent it would
+//! A server that is not there, or whose metadata cannot be had, is left alone at once. Any other failure may come of one token, which whoever sent it would
 //! like to be everybody's outage. So an answer that makes no sense, is too long, or blames the question is held against the
-//! token alone; silence and errors of the server's own count if three different tokens meet them, with no good answer between.
+//! token alone; silence, connections that break and errors of the server's own count if three different tokens meet them, with no good answer between.
 //! After the wait one question goes out, and its outcome decides. For a second it is not one about a token that has failed,
 //! if anybody else has one.
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::server::Failure;
+use super::server::{Failure, Stage};
 use crate::Rejection;
 use crate::fetch::back_off::{FIRST, back_off, random};
 use crate::fetch::{FetchError, Outage, PATIENCE};
@@ -90,7 +90,10 @@ impl Circuit {
         let mut state = self.lock();
         let now = Instant::now();
         let verdict = failure.verdict();
-        if verdict != Verdict::Well && !state.blamed.contains(digest) && state.blamed.len() < BLAMED_MAX {
+        if verdict != Verdict::Well && !state.blamed.contains(digest) {
+            if state.blamed.len() == BLAMED_MAX {
+                state.blamed.remove(0);
+            }
             state.blamed.push(*digest);
         }
         if pass.is_trial && verdict == Verdict::Well {
@@ -123,10 +126,14 @@ impl Circuit {
 impl Failure {
     fn verdict(&self) -> Verdict {
         match &*self.error {
-            FetchError::Transport(_) | FetchError::Local(_) => Verdict::Gone,
-            FetchError::TimedOut | FetchError::Contradiction(_) => Verdict::Ailing,
-            // Somebody between may answer 403, or 400, to a token that looks odd.
-            FetchError::Status(status) if self.is_ours && *status != StatusCode::FORBIDDEN => Verdict::Ailing,
+            _ if self.at == Stage::Metadata => Verdict::Gone,
+            FetchError::Local(_) => Verdict::Gone,
+            error if error.is_unreachable() => Verdict::Gone,
+            // Somebody between may break off, or answer 403 or 400, to a token that looks odd.
+            FetchError::Transport(_) | FetchError::TimedOut | FetchError::Contradiction(_) => Verdict::Ailing,
+            FetchError::Status(status) if self.at == Stage::ClientAuth && *status != StatusCode::FORBIDDEN => {
+                Verdict::Ailing
+            }
             FetchError::Status(status) if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS => {
                 Verdict::Ailing
             }
@@ -138,9 +145,9 @@ impl Failure {
 
     fn rejection(&self, wait: Duration) -> Rejection {
         let error = Arc::clone(&self.error);
-        match self.is_ours {
-            true => Rejection::misconfigured("introspection_unauthorized", error),
-            false => Outage::new(wait, error).into_rejection(super::UNAVAILABLE),
+        match self.at {
+            Stage::ClientAuth => Rejection::misconfigured("introspection_unauthorized", error),
+            Stage::Metadata | Stage::Answer => Outage::new(wait, error).into_rejection(super::UNAVAILABLE),
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) type Finding<T> = Result<Arc<Token<T>>, Rejection>;
 /// Remembers findings, each for a short time.
 pub(super) struct Memory<T> {
     good: Option<VerifiedTokens<Entry<Arc<Token<T>>>>>,
-    bad: Option<VerifiedTokens<Entry<Rejection>>>,
+    bad: VerifiedTokens<Entry<Rejection>>,
     good_for: Duration,
     bad_for: Duration,
 }
@@ -40,8 +40,7 @@ impl<T> Memory<T> {
     pub(super) fn new(tokens: usize, good_for: Duration, bad_for: Duration) -> Self {
         // The digests are what is kept.
         let good = (tokens > 0 && !good_for.is_zero()).then(|| VerifiedTokens::new(tokens, false));
-        let bad = (!bad_for.is_zero()).then(|| VerifiedTokens::new(BAD, false));
-        Self { good, bad, good_for, bad_for }
+        Self { good, bad: VerifiedTokens::new(BAD, false), good_for, bad_for }
     }
 
     pub(super) fn find(&self, digest: &[u8; 32], now: SystemTime) -> Option<Finding<T>> {
@@ -53,24 +52,24 @@ impl<T> Memory<T> {
         {
             return Some(Ok(entry.value));
         }
-        let entry = self.bad.as_ref()?.find(digest, 0).filter(|entry| is_fresh(entry.until))?;
+        let entry = self.bad.find(digest, 0).filter(|entry| is_fresh(entry.until))?;
         Some(Err(entry.value))
     }
 
     /// Remembers a finding. That there was none, for whatever fault, is held against the token for a second.
     pub(super) fn keep(&self, digest: &[u8; 32], finding: &Finding<T>) {
         let until = |time: Duration| Instant::now() + time;
-        match (finding, &self.good, &self.bad) {
-            (Ok(token), Some(good), _) => {
+        match (finding, &self.good) {
+            (Ok(token), Some(good)) => {
                 good.insert(digest, 0, Entry { until: until(self.good_for), value: Arc::clone(token) });
             }
-            (Err(rejection), _, Some(bad)) if rejection.cause() == Cause::Invalid => {
-                bad.insert(digest, 0, Entry { until: until(self.bad_for), value: rejection.clone() });
+            (Ok(_), None) => {}
+            (Err(rejection), _) => {
+                let time = if rejection.cause() == Cause::Invalid { self.bad_for } else { FAILED_FOR };
+                if !time.is_zero() {
+                    self.bad.insert(digest, 0, Entry { until: until(time), value: rejection.clone() });
+                }
             }
-            (Err(rejection), _, Some(bad)) => {
-                bad.insert(digest, 0, Entry { until: until(FAILED_FOR), value: rejection.clone() });
-            }
-            _ => {}
         }
     }
 }

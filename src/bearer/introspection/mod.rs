@@ -27,10 +27,9 @@
 //! | 400 with `unsupported_token_type`: it tells nothing of such tokens | 401 |
 //! | 401, 403, or 400 with `invalid_client`: this service may not ask | 500, and an error in the log |
 //! | another status, no answer within 5 seconds, nothing at all | 503 and `Retry-After` |
-//! | what is no JSON object, or one with a member of the wrong type or one that stands twice, `null` included | 503 and `Retry-After` |
+//! | what is no JSON object, or one with a member of the wrong type or one that stands twice | 503 and `Retry-After` |
 //!
-//! A server that cannot be reached, or of which three different tokens in a row meet silence or an error, is left alone for a
-//! second, then two, up to a minute; one question goes out after each wait. Meanwhile everybody is answered as the last one was,
+//! A server that is not there, or of which three different tokens in a row meet silence or an error, is left alone for a second, then two, up to a minute; one question goes out after each wait. Meanwhile everybody is answered as the last one was,
 //! except for tokens that are remembered. An answer that makes no sense, is too long, or blames the question counts against its
 //! token alone, so that nobody makes an outage by sending odd ones. A token of which nothing came is not asked about again for a
 //! second. Nobody is let in because the server is out of reach.

@@ -42,13 +42,28 @@ pub(super) enum Place {
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) error: Arc<FetchError>,
-    /// Whether this service is not let ask, which nobody else can mend.
-    pub(super) is_ours: bool,
+    pub(super) at: Stage,
+}
+
+/// How far a question got.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// It is not known where to ask; no token makes a difference to that.
+    Metadata,
+    /// This service is not let ask, which nobody else can mend.
+    ClientAuth,
+    Answer,
 }
 
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
-        Self { error: Arc::new(error), is_ours: false }
+        Self::at(Stage::Answer, error)
+    }
+}
+
+impl Failure {
+    fn at(at: Stage, error: FetchError) -> Self {
+        Self { error: Arc::new(error), at }
     }
 }
 
@@ -57,12 +72,14 @@ impl Server {
     pub(super) async fn ask(&self, token: &str, now: SystemTime) -> Result<Bytes, Failure> {
         let endpoint = match &self.place {
             Place::Url(endpoint) => endpoint.clone(),
-            Place::Issuer(discovery) => discovery.find(&self.documents).await?,
+            Place::Issuer(discovery) => {
+                discovery.find(&self.documents).await.map_err(|error| Failure::at(Stage::Metadata, error))?
+            }
         };
         let answer = self.ask_at(&endpoint, token, now).await;
-        if let (Err(failure), Place::Issuer(discovery)) = (&answer, &self.place) {
+        if let (Err(_), Place::Issuer(discovery)) = (&answer, &self.place) {
             // It may have moved.
-            discovery.doubt(&failure.error).await;
+            discovery.doubt().await;
         }
         answer
     }
@@ -75,10 +92,8 @@ impl Server {
             (status, _) => match Refusal::of(status, response.body()) {
                 // Anybody can send such a token, so it must not look like an outage.
                 Refusal::OfToken => Ok(Bytes::from_static(INACTIVE)),
-                refusal => {
-                    let is_ours = refusal == Refusal::OfClient;
-                    Err(Failure { error: Arc::new(FetchError::Status(status)), is_ours })
-                }
+                Refusal::OfClient => Err(Failure::at(Stage::ClientAuth, FetchError::Status(status))),
+                Refusal::Other => Err(FetchError::Status(status).into()),
             },
         }
     }
@@ -105,7 +120,6 @@ impl Server {
 }
 
 /// What a status other than 200 is about.
-#[derive(Eq, PartialEq)]
 enum Refusal {
     /// The server does not let this service ask: 401 (RFC 7662, section 2.3), 403, or 400 with an error code that says so
     /// (RFC 6749, section 5.2).

@@ -52,7 +52,8 @@ use std::sync::Arc;
 
 use super::jwt::{TOKEN_LIMIT, TOO_LONG, jws, unreadable};
 use super::{PresentedToken, TokenForm, TokenVerifier};
-use crate::{Answer, ConfigError, ConfigErrors, Principal, Rejection, Standing, token};
+use crate::standing::standing_alone;
+use crate::{Answer, ConfigError, ConfigErrors, Ending, Principal, Rejection, Standing, token};
 use hints::Hints;
 
 /// What the log is told of a token whose issuer is not known.
@@ -76,9 +77,6 @@ type Found = Result<Option<Arc<dyn TokenVerifier>>, Rejection>;
 /// Looks the verifier of an issuer up that is not in the list.
 trait LookUp: Send + Sync {
     fn find(&self, issuer: &str) -> Answer<Found>;
-
-    /// Returns the verifier that was found before, if it is kept.
-    fn kept(&self, issuer: &str) -> Option<Arc<dyn TokenVerifier>>;
 }
 
 impl Issuers {
@@ -183,13 +181,31 @@ impl TokenVerifier for Issuers {
 
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
         let Set { known, others, opaque, .. } = &*self.0;
-        let of_issuer = principal.issuer().and_then(|issuer| {
-            let kept = || others.as_ref()?.kept(issuer);
-            known.get(issuer).cloned().or_else(kept)
-        });
         // The one for opaque tokens knows its own.
-        of_issuer.iter().chain(opaque).find_map(|verifier| verifier.standing(principal))
+        if let Some(standing) = opaque.as_ref().and_then(|verifier| verifier.standing(principal)) {
+            return Some(standing);
+        }
+        let issuer = principal.issuer()?;
+        if let Some(verifier) = known.get(issuer) {
+            return verifier.standing(principal);
+        }
+        let found = others.as_ref()?.find(issuer);
+        let principal = principal.clone();
+        Some(match found {
+            Answer::Now(found) => standing_by(found, &principal),
+            Answer::Later(found) => Answer::later(async move { standing_by(found.await, &principal).await }),
+        })
     }
+}
+
+/// Asks how a principal stands by whoever was found of its issuer, which may be none any more.
+fn standing_by(found: Found, principal: &Principal) -> Answer<Standing> {
+    let standing = match found {
+        Ok(Some(verifier)) => verifier.standing(principal),
+        Ok(None) => Some(Answer::Now(Standing::Ended(Ending::Denied))),
+        Err(_) => None,
+    };
+    standing.unwrap_or_else(|| Answer::Now(standing_alone(principal)))
 }
 
 impl Set {

@@ -188,10 +188,6 @@ fn is_path(rest: &str) -> bool {
 }
 
 impl LookUp for Tenants {
-    fn kept(&self, issuer: &str) -> Option<Arc<dyn TokenVerifier>> {
-        self.shared.kept(issuer)
-    }
-
     fn find(&self, issuer: &str) -> Answer<Found> {
         if issuer.len() > LENGTH_MAX || !(self.shared.allow)(issuer) {
             return Answer::Now(Ok(None));

@@ -217,9 +217,9 @@ impl Fetcher {
             Source::Discovery(discovery) => discovery.find(&self.documents).await?,
         };
         let fetched = self.fetch_from(&endpoint, install).await;
-        if let (Err(error), Source::Discovery(discovery)) = (&fetched, &self.place) {
+        if let (Err(_), Source::Discovery(discovery)) = (&fetched, &self.place) {
             // They may have moved.
-            discovery.doubt(error).await;
+            discovery.doubt().await;
         }
         fetched
     }

@@ -102,6 +102,21 @@ async fn an_endpoint_that_moved_is_found_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn metadata_that_is_not_there_is_an_outage_at_once_whatever_the_token() {
+    let host = Host::new(good());
+    let good_metadata = host.metadata.lock().unwrap().take();
+    let tokens = host.asker().build().unwrap();
+    assert_eq!(outcome(&tokens, TOKEN).await, "introspection_unavailable");
+    assert_eq!(host.paths(), METADATA);
+    assert_eq!(outcome(&tokens, "another").await, "introspection_unavailable");
+    assert_eq!(host.paths(), [""; 0]);
+
+    *host.metadata.lock().unwrap() = good_metadata;
+    advance(std::time::Duration::from_secs(1)).await;
+    assert_eq!(outcome(&tokens, "third").await, "ok");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_issuer_of_a_token_has_to_be_the_one_that_was_asked() {
     let cases = [
         (json!({ "iss": "https://other.example.com" }), false, "token_issuer"),

@@ -40,8 +40,10 @@ enum Reply {
     Answer(StatusCode, String),
     /// It never answers.
     Silence,
-    /// The connection breaks.
+    /// Nobody listens.
     Broken,
+    /// The connection breaks while the question is under way.
+    Reset,
 }
 
 impl Reply {
@@ -100,7 +102,8 @@ impl Server {
                 Ok(Response::builder().status(status).body(Full::new(Bytes::from(text))).unwrap())
             }
             Reply::Silence => std::future::pending().await,
-            Reply::Broken => Err(io::ErrorKind::ConnectionReset.into()),
+            Reply::Broken => Err(io::ErrorKind::ConnectionRefused.into()),
+            Reply::Reset => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
 

@@ -117,12 +117,13 @@ async fn remembered_tokens_serve_while_the_server_is_down() {
 }
 
 /// What a server may come up with for the sake of one token.
-fn chokings() -> [Reply; 6] {
+fn chokings() -> [Reply; 7] {
     let page = |length| Reply::Answer(http::StatusCode::OK, "<".repeat(length));
     [
         Reply::status(500),
         Reply::status(401),
         Reply::Silence,
+        Reply::Reset,
         page(10),
         page(300 << 10),
         Reply::ok(&good_with(json!({ "token_type": ["DPoP"] }))),
@@ -213,6 +214,30 @@ async fn odd_tokens_keep_no_server_from_coming_back() {
     assert_eq!(server.asked(), 2);
     server.reply_with(Reply::ok(&good()));
 
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_tokens_that_failed_the_last_one_makes_way_as_well() {
+    let server = Server::new(Reply::Broken).taking(Duration::from_millis(1));
+    let tokens = server.asker().build().unwrap();
+    let names = (0..20).map(|number| format!("t{number}")).collect::<Vec<_>>();
+    let mut callers = tokio::task::JoinSet::new();
+    for name in names {
+        let tokens = tokens.clone();
+        callers.spawn(async move { outcome(&tokens, &name).await });
+    }
+    callers.join_all().await;
+    advance(seconds(1)).await;
+    let asked = server.asked();
+    assert_eq!(outcome(&tokens, "poison").await, UNAVAILABLE);
+    assert_eq!(server.asked(), asked + 1);
+
+    // It is held against the token that failed last, whoever failed before.
+    advance(seconds(2)).await;
+    assert_eq!(outcome(&tokens, "poison").await, UNAVAILABLE);
+    assert_eq!(server.asked(), asked + 1);
+    server.reply_with(Reply::ok(&good()));
     assert_eq!(outcome(&tokens, TOKEN).await, "ok");
 }
 

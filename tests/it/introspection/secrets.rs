@@ -94,7 +94,7 @@ async fn the_log_says_whose_fault_it_is() {
             "ERROR",
             "reason=\"introspection_unavailable\" status=503 report_only=false suppressed=0 error=status 502",
         ),
-        (Reply::Broken, "ERROR", "error=the server could not be reached: connection reset"),
+        (Reply::Broken, "ERROR", "error=the server could not be reached: connection refused"),
         (
             Reply::ok(&good_with(json!({ "exp": "soon" }))),
             "ERROR",

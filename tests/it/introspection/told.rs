@@ -30,7 +30,7 @@ async fn each_question_is_an_event_and_a_token_that_is_remembered_is_none() {
         (Reply::ok(&json!({ "active": "true" })), introspected("false")),
         (Reply::status(502), failed("status 502")),
         (Reply::status(401), failed("status 401")),
-        (Reply::Broken, failed("the server could not be reached: connection reset")),
+        (Reply::Broken, failed("the server could not be reached: connection refused")),
     ];
     for (reply, expected) in cases {
         let tokens = Server::new(reply).asker().build().unwrap();

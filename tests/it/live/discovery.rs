@@ -1,14 +1,15 @@
 //! Where the keys are.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use tokio::time::sleep;
-use tower::service_fn;
+use tower::{Service, service_fn};
 use tower_keep::testing::{Reply, TestIssuer};
 use tower_keep::{ConfigError, HttpClient, Issuer, Jwt, RemoteKeys};
 
@@ -154,7 +155,8 @@ async fn metadata_out_of_reach_leaves_the_keys_where_they_were() {
     sleep(seconds(1)).await;
     assert_eq!(scene.ask_good().await, StatusCode::OK);
 
-    // Not so if it is another issuer's.
+    // Not so if it is another issuer's. It is looked for every 30 seconds at most.
+    sleep(seconds(30)).await;
     scene.issuer.reply(Reply::Document);
     scene.issuer.metadata_member("issuer", "https://evil.test");
     scene.issuer.keys_reply(Reply::Nothing);
@@ -187,4 +189,52 @@ async fn an_issuer_without_metadata_is_told_of_with_every_place() {
     let why = scene.tokens.ready().await.unwrap_err().to_string();
     assert!(why.starts_with("there is no metadata: of \"https://issuer.test/one\", neither at https://"), "{why}");
     assert_eq!(why.matches(" nor at https://").count(), 2, "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_moved_are_found_however_it_shows() {
+    let gone = |status| Reply::Status(StatusCode::from_u16(status).unwrap());
+    for reply in [gone(301), gone(403), gone(404), gone(500), Reply::Body("<html>".into()), Reply::Nothing] {
+        let scene = Scene::discovering(TestIssuer::new(), |issuer| issuer);
+        scene.tokens.ready().await.unwrap();
+        scene.issuer.keys_reply(reply);
+        scene.tokens.reload().await.unwrap_err();
+        scene.issuer.keys_reply(Reply::Document);
+        scene.issuer.metadata_member("jwks_uri", "https://keys.test/jwks");
+        scene.tokens.reload().await.unwrap();
+        assert_eq!(scene.watch.hosts().last().map(String::as_str), Some("keys.test"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_is_looked_for_first_where_it_was() {
+    let issuer = TestIssuer::at("https://issuer.test/one");
+    let hangs = Arc::new(AtomicBool::new(false));
+    let hosts: Arc<Mutex<Vec<String>>> = Arc::default();
+    let client = {
+        let (issuer, hangs, hosts) = (issuer.clone(), Arc::clone(&hangs), Arc::clone(&hosts));
+        HttpClient::new(service_fn(move |request: Request<Full<Bytes>>| {
+            hosts.lock().unwrap().push(request.uri().host().unwrap().to_owned());
+            let is_elsewhere = request.uri().path().starts_with("/.well-known");
+            let (hangs, mut issuer) = (hangs.load(Ordering::Relaxed), issuer.clone());
+            async move {
+                match (is_elsewhere, hangs) {
+                    (true, true) => std::future::pending().await,
+                    (true, false) => Ok(Response::builder()
+                        .status(StatusCode::NOT_FOUND)
+                        .body(Full::default().boxed_unsync())
+                        .unwrap()),
+                    (false, _) => issuer.call(request).await.map(|answer| answer.map(BodyExt::boxed_unsync)),
+                }
+            }
+        }))
+    };
+    let tokens = Jwt::discover(Issuer::discover(issuer.url()).client(client)).audience("a").build().unwrap();
+    tokens.ready().await.unwrap();
+
+    hangs.store(true, Ordering::Relaxed);
+    issuer.metadata_member("jwks_uri", "https://keys.test/jwks");
+    sleep(seconds(13 * 60 * 60)).await;
+
+    assert_eq!(hosts.lock().unwrap().last().map(String::as_str), Some("keys.test"));
 }
