@@ -108,7 +108,7 @@ async fn the_log_says_whose_fault_it_is() {
         send(layer, with(get("/"), "authorization", &format!("Bearer {TOKEN}"))).await;
 
         let lines = log.lines();
-        let line = lines.iter().find(|line| line.contains("refused")).unwrap();
+        let line = lines.iter().find(|line| line.contains("message=refused")).unwrap();
         assert!(line.starts_with(level) && line.contains(expected), "{line}");
     }
 }
