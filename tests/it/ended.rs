@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -316,19 +317,43 @@ async fn of_two_verifiers_of_one_issuer_the_one_is_asked_that_let_the_token_in()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_a_tenant_ends_by_the_rules_of_the_tenant() {
+async fn a_token_of_a_tenant_ends_by_the_rules_of_the_tenant_and_with_the_tenant() {
     let signer = Signer::new(Algorithm::EdDSA);
     let denied = MemoryDenyList::new();
     let tokens = signer.verifier().deny_list(denied.clone()).clock(Paused::new()).build().unwrap();
+    let is_there = Arc::new(AtomicBool::new(true));
+    let known = Arc::clone(&is_there);
     let tenants = Tenants::allowed(
         |issuer| issuer == ISSUER,
-        move |_| Answer::Now(Ok(Some(Arc::new(tokens.clone()) as Arc<dyn TokenVerifier>))),
+        move |_| {
+            let tokens = known.load(Ordering::Relaxed).then(|| Arc::new(tokens.clone()) as Arc<dyn TokenVerifier>);
+            Answer::later(async move { Ok(tokens) })
+        },
     );
-    let issuers = Issuers::resolve(tenants).unwrap();
+    let layer = BearerLayer::new(Issuers::resolve(tenants.clone()).unwrap());
     let token = format!("Bearer {}", signer.token(&claims_with(json!({}))));
+    let admit = async || admitted(layer.clone(), "authorization", &token).await;
 
-    let principal = admitted(BearerLayer::new(issuers), "authorization", &token).await;
+    let principal = admit().await;
+    let list = denied.clone();
+    later(25, move || list.deny(Denial::token("t1")));
+    assert_eq!(end(&principal).await, (Ending::Denied, 30));
 
-    later(25, move || denied.deny(Denial::token("t1")));
+    // Its verifier made way meanwhile, and is looked up again.
+    denied.allow(&Denial::token("t1"));
+    let principal = admit().await;
+    let (list, all) = (denied.clone(), tenants.clone());
+    later(25, move || {
+        all.forget(ISSUER);
+        list.deny(Denial::token("t1"));
+    });
+    assert_eq!(end(&principal).await, (Ending::Denied, 30));
+
+    denied.allow(&Denial::token("t1"));
+    let principal = admit().await;
+    later(25, move || {
+        is_there.store(false, Ordering::Relaxed);
+        tenants.forget(ISSUER);
+    });
     assert_eq!(end(&principal).await, (Ending::Denied, 30));
 }

@@ -35,7 +35,8 @@
 //! verifier.
 //!
 //! A token that comes again is not read again: whoever let it in before is asked whether it remembers the whole of it
-//! ([`TokenVerifier::remembered`]), as a [`Jwt`](crate::Jwt) does, and asks all that changes with time.
+//! ([`TokenVerifier::remembered`]), as a [`Jwt`](crate::Jwt) does whose deny list answers at once, and asks all that changes with
+//! time.
 //!
 //! With a verifier of opaque tokens the layer catches all that no other scheme owns, [`TokenForm::Any`]. A layer beside it by
 //! [`or`](crate::AuthLayer::or) that takes JWTs then gets all of them; put its issuer into the list instead.

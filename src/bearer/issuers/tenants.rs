@@ -147,7 +147,7 @@ impl Tenants {
     }
 
     /// Forgets what is known of an issuer, so that it is looked up again: a tenant that leaves, comes, or has other rules.
-    /// What is under way is judged as before.
+    /// What is under way is judged as before; a stream that waits for [`Principal::ended`](crate::Principal::ended) learns of it.
     pub fn forget(&self, issuer: &str) {
         let mut rest = self.shared.rest();
         rest.under_way.remove(issuer);
