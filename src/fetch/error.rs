@@ -2,8 +2,6 @@
 
 use std::error::Error;
 use std::fmt;
-#[cfg(feature = "introspection")]
-use std::io::{self, ErrorKind};
 
 /// An answer that did not come, or is of no use. It is for the log alone: callers are told that something is out of reach.
 #[derive(Debug)]
@@ -38,24 +36,6 @@ impl FetchError {
 
     pub(crate) fn contradiction(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Contradiction(error.into())
-    }
-
-    /// Returns whether nothing was sent, since nobody is there.
-    #[cfg(feature = "introspection")]
-    pub(crate) fn is_unreachable(&self) -> bool {
-        const KINDS: [ErrorKind; 3] =
-            [ErrorKind::ConnectionRefused, ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable];
-        let mut error: Option<&(dyn Error + 'static)> = match self {
-            Self::Transport(error) => Some(&**error),
-            _ => None,
-        };
-        while let Some(cause) = error {
-            if cause.downcast_ref::<io::Error>().is_some_and(|cause| KINDS.contains(&cause.kind())) {
-                return true;
-            }
-            error = cause.source();
-        }
-        false
     }
 
     pub(crate) fn local(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

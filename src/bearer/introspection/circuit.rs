@@ -6,6 +6,8 @@
 //! After the wait one question goes out, and its outcome decides. For a second it is not one about a token that has failed,
 //! if anybody else has one.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -128,7 +130,7 @@ impl Failure {
         match &*self.error {
             _ if self.at == Stage::Metadata => Verdict::Gone,
             FetchError::Local(_) => Verdict::Gone,
-            error if error.is_unreachable() => Verdict::Gone,
+            FetchError::Transport(error) if is_unreachable(&**error) => Verdict::Gone,
             // Somebody between may break off, or answer 403 or 400, to a token that looks odd.
             FetchError::Transport(_) | FetchError::TimedOut | FetchError::Contradiction(_) => Verdict::Ailing,
             FetchError::Status(status) if self.at == Stage::ClientAuth && *status != StatusCode::FORBIDDEN => {
@@ -150,4 +152,12 @@ impl Failure {
             Stage::Metadata | Stage::Answer => Outage::new(wait, error).into_rejection(super::UNAVAILABLE),
         }
     }
+}
+
+/// Returns whether nothing was sent, since nobody is there.
+fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
+    const KINDS: [ErrorKind; 3] =
+        [ErrorKind::ConnectionRefused, ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable];
+    let is_so = error.downcast_ref::<io::Error>().is_some_and(|error| KINDS.contains(&error.kind()));
+    is_so || error.source().is_some_and(is_unreachable)
 }

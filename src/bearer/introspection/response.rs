@@ -64,7 +64,9 @@ impl Rules {
         match claims.read::<T>(json, &self.expected) {
             Ok(details) => Ok(self.judge(&marks, &claims).map(|()| {
                 let exp = claims.exp;
-                Arc::new(Token::new(&mut claims, exp, self.issuer.clone(), None, details).introspected())
+                let mut token = Token::new(&mut claims, exp, self.issuer.clone(), None, details);
+                token.introspected = true;
+                Arc::new(token)
             })),
             // That is what the service expects of a token, and not what every answer has to be.
             Err(rejection) if rejection.reason() == MISFIT => Ok(Err(rejection)),

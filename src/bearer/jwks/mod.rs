@@ -3,6 +3,8 @@
 mod jwk;
 mod key;
 #[cfg(feature = "jwks")]
+mod published;
+#[cfg(feature = "jwks")]
 pub mod remote;
 
 use std::path::Path;
@@ -20,10 +22,6 @@ use super::jwt::algorithm::Algorithm;
 use super::jwt::jws;
 use crate::{ConfigError, KeyFault, Rejection, SkippedKey};
 use jwk::Jwk;
-
-/// How many keys of a published set are used.
-#[cfg(feature = "jwks")]
-const PUBLISHED_MAX: usize = 100;
 
 /// Keys that verify the signatures of one issuer.
 ///
@@ -81,31 +79,6 @@ impl KeySet {
             Some(keys) => Self::collect(keys.into_iter().map(|key| read(key.get().as_bytes())).enumerate(), Vec::new()),
             None => VerificationKey::jwk(json).map(Self::from),
         }
-    }
-
-    /// Reads a JWK Set that everybody can read. Secrets in it are none, so they are skipped, and so are keys beyond the first
-    /// 100.
-    #[cfg(feature = "jwks")]
-    pub(super) fn published(json: &[u8]) -> Result<Self, ConfigError> {
-        #[derive(Deserialize)]
-        struct Document<'a> {
-            #[serde(borrow)]
-            keys: Vec<&'a RawValue>,
-        }
-        let document: Document<'_> =
-            object(json).map_err(|error| ConfigError::KeySetUnreadable { reason: without_text(&error) })?;
-        let mut usable = 0;
-        let keys = document.keys.into_iter().map(|key| {
-            let (kid, key) = read(key.get().as_bytes());
-            let key = key.and_then(|key| match key.is_secret() {
-                true => Err(KeyFault::SecretPublished),
-                false if usable == PUBLISHED_MAX => Err(KeyFault::TooMany),
-                false => Ok(key),
-            });
-            usable += usize::from(key.is_ok());
-            (kid, key)
-        });
-        Self::collect(keys.enumerate(), Vec::new())
     }
 
     /// Reads a JWK Set, or a single JWK, out of a file.

@@ -133,8 +133,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> JwtBuilder<T> {
         self
     }
 
-    /// Accepts another `typ` beside `at+jwt`, such as Okta's `application/okta-internal-at+jwt`. It is compared without regard
-    /// to case; `application/` may be left out (RFC 7515, section 4.1.9).
+    /// Accepts another `typ` beside `at+jwt`: one of the issuer's own. It is compared without regard to case; `application/` may be left out (RFC 7515, section 4.1.9).
     ///
     /// # Security
     ///

@@ -262,7 +262,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
     }
 
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
-        let token = principal.identity_as::<Token<T>>().filter(|token| !token.is_introspected())?;
+        let token = principal.identity_as::<Token<T>>().filter(|token| !token.introspected)?;
         Some(self.conditions.standing(token, self.clock.now()))
     }
 

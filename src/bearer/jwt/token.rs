@@ -26,22 +26,11 @@ pub(crate) struct Token<T> {
     iat: Option<Duration>,
     auth_time: Option<Duration>,
     /// Whether its server was asked about it, so that others do not speak of it.
-    introspected: bool,
+    pub(crate) introspected: bool,
     details: T,
 }
 
 impl<T> Token<T> {
-    /// Marks a token about which its server was asked.
-    #[cfg(feature = "introspection")]
-    pub(crate) const fn introspected(mut self) -> Self {
-        self.introspected = true;
-        self
-    }
-
-    pub(crate) const fn is_introspected(&self) -> bool {
-        self.introspected
-    }
-
     /// Keeps what matters of the claims. The issuer is one that was expected, so it is shared.
     pub(crate) fn new(
         claims: &mut Registered<'_>,
