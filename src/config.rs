@@ -92,6 +92,21 @@ pub enum ConfigError {
         /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
         length: usize,
     },
+    /// A digest is not 64 hexadecimal digits.
+    DigestText {
+        /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
+        length: usize,
+    },
+    /// What a key is bound to is not a network, such as `10.0.0.0/8`, or an address.
+    KeyNetwork {
+        /// What was given instead.
+        given: String,
+    },
+    /// A limit of requests is not a number of them and a time of 1 second to 30 days, such as `100/60s`.
+    RateLimit {
+        /// What was given instead.
+        given: String,
+    },
     /// A pepper id is not 1 to 8 ASCII letters, digits or `-`.
     PepperId {
         /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
@@ -323,6 +338,11 @@ impl fmt::Display for ConfigError {
             }
             Self::BearerContested { kind: Ownership::Form } => f.write_str("two schemes of one layer take JWTs"),
             Self::BearerContested { .. } => f.write_str("two schemes of one layer take bearer credentials of any form"),
+            Self::DigestText { length } => write!(f, "a digest is 64 hexadecimal digits, not a text of {length} bytes"),
+            Self::KeyNetwork { given } => write!(f, "{given:?} is not a network such as \"10.0.0.0/8\""),
+            Self::RateLimit { given } => {
+                write!(f, "{given:?} is not a limit such as \"100/60s\", of one request or more in 1 second to 30 days")
+            }
             Self::ProxyNetwork { given } => write!(f, "{given:?} is not a network such as \"10.0.0.0/8\""),
             Self::ProxyNetworkOpen { given } => write!(
                 f,
@@ -354,7 +374,10 @@ impl fmt::Display for ConfigError {
                 write!(f, "answers would be remembered for {given:?}, 60 seconds are possible")
             }
             Self::DigestTag { length } => {
-                write!(f, "a text of {length} bytes is neither \"sha256\" nor \"hmac-sha256/<pepper id>\"")
+                write!(
+                    f,
+                    "a text of {length} bytes is none of \"sha256\", \"sha256-bare\", \"hmac-sha256/<pepper id>\""
+                )
             }
         }
     }

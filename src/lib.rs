@@ -32,8 +32,9 @@ pub mod web;
 pub use answer::{Answer, BoxFuture};
 #[cfg(feature = "api-key")]
 pub use api_key::{
-    AdminError, ApiKey, ApiKeyLayer, DigestTag, FormatError, Found, IssueError, IssuedKey, KeyAdmin, KeyDigest,
-    KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore, Lookup, MemoryStore, NewKey, Page, store_fn,
+    AdminError, ApiKey, ApiKeyLayer, AuditAction, AuditEntry, DigestTag, Durability, FormatError, Found, IssueError,
+    IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore,
+    Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, store_fn,
 };
 pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
 #[cfg(any(feature = "introspection", feature = "jwks"))]

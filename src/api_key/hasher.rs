@@ -50,14 +50,22 @@ pub struct KeyHasher {
 #[derive(Clone)]
 struct Way {
     tag: DigestTag,
-    /// The HMAC with its key absorbed, which saves two blocks on every request; without a pepper there is none.
-    keyed: Option<Hmac<Sha256>>,
+    how: How,
+}
+
+#[derive(Clone)]
+enum How {
+    /// The HMAC with its key absorbed, which saves two blocks on every request.
+    Keyed(Hmac<Sha256>),
+    Plain,
+    /// As others do: the key and nothing else.
+    Bare,
 }
 
 impl KeyHasher {
     /// Hashes without a pepper: `sha256`.
     pub fn sha256() -> Self {
-        Self { present: Way { tag: DigestTag::SHA256, keyed: None }, older: Arc::new([]) }
+        Self { present: Way { tag: DigestTag::SHA256, how: How::Plain }, older: Arc::new([]) }
     }
 
     /// Hashes with a pepper of at least 32 random bytes: `hmac-sha256/<pepper id>`. The id is 1 to 8 ASCII letters,
@@ -74,7 +82,7 @@ impl KeyHasher {
         }
         // HMAC takes keys of any length; an error could only speak of the length.
         let keyed = Hmac::new_from_slice(pepper).map_err(|_| short)?;
-        Ok(Self { present: Way { tag, keyed: Some(keyed) }, older: Arc::new([]) })
+        Ok(Self { present: Way { tag, how: How::Keyed(keyed) }, older: Arc::new([]) })
     }
 
     /// Accepts the digests that another hasher makes or accepts as well.
@@ -88,6 +96,17 @@ impl KeyHasher {
         }
         let older = self.older.iter().chain(other.ways()).cloned().collect();
         Ok(Self { older, ..self })
+    }
+
+    /// Accepts digests that are the SHA-256 of the key and nothing else, as many systems keep them: `sha256-bare`. None is
+    /// ever written; [`ApiKey::rehash`](crate::ApiKey::rehash) puts digests of the present kind in their place.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::PepperIdRepeated`] if they are accepted already.
+    pub fn also_accepting_bare_sha256(self) -> Result<Self, ConfigError> {
+        let bare = Way { tag: DigestTag::SHA256_BARE, how: How::Bare };
+        self.also_accepting(&Self { present: bare, older: Arc::new([]) })
     }
 
     /// Hashes with a pepper that nobody knows and that ends with the process: right for keys that live in memory.
@@ -119,9 +138,10 @@ impl KeyHasher {
 
 impl Way {
     fn digest(&self, key: &str) -> KeyDigest {
-        let bytes = match self.keyed.clone() {
-            Some(hmac) => hmac.chain_update(DOMAIN).chain_update(key.as_bytes()).finalize().into_bytes(),
-            None => Sha256::new().chain_update(DOMAIN).chain_update(key.as_bytes()).finalize(),
+        let bytes = match &self.how {
+            How::Keyed(hmac) => hmac.clone().chain_update(DOMAIN).chain_update(key.as_bytes()).finalize().into_bytes(),
+            How::Plain => Sha256::new().chain_update(DOMAIN).chain_update(key.as_bytes()).finalize(),
+            How::Bare => Sha256::digest(key.as_bytes()),
         };
         KeyDigest::new(self.tag, bytes.into())
     }
@@ -133,13 +153,22 @@ impl fmt::Debug for KeyHasher {
     }
 }
 
-/// How a digest was made: `sha256`, or `hmac-sha256/<pepper id>`.
+/// How a digest was made: `hmac-sha256/<pepper id>`, `sha256`, or `sha256-bare`.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DigestTag([u8; PEPPER_ID_MAX]);
 
 impl DigestTag {
     /// SHA-256 without a pepper.
     pub const SHA256: Self = Self([0; PEPPER_ID_MAX]);
+    /// SHA-256 of the key and nothing else, made by another system.
+    pub const SHA256_BARE: Self = Self([1; PEPPER_ID_MAX]);
+    /// There is no digest, but a slow hash.
+    pub(super) const NONE: Self = Self([2; PEPPER_ID_MAX]);
+
+    /// Returns whether the digest was made with a pepper.
+    pub fn is_peppered(self) -> bool {
+        ![Self::SHA256, Self::SHA256_BARE, Self::NONE].contains(&self)
+    }
 
     fn peppered(id: &str) -> Result<Self, ConfigError> {
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -158,6 +187,7 @@ impl FromStr for DigestTag {
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         match text.split_once('/') {
             None if text == "sha256" => Ok(Self::SHA256),
+            None if text == "sha256-bare" => Ok(Self::SHA256_BARE),
             Some(("hmac-sha256", id)) => Self::peppered(id),
             _ => Err(ConfigError::DigestTag { length: text.len() }),
         }
@@ -166,8 +196,11 @@ impl FromStr for DigestTag {
 
 impl fmt::Display for DigestTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::SHA256 {
-            return f.write_str("sha256");
+        match *self {
+            Self::SHA256 => return f.write_str("sha256"),
+            Self::SHA256_BARE => return f.write_str("sha256-bare"),
+            Self::NONE => return f.write_str("none"),
+            _ => {}
         }
         let id = std::str::from_utf8(&self.0).unwrap_or_default();
         write!(f, "hmac-sha256/{}", id.trim_end_matches('\0'))
@@ -194,6 +227,42 @@ impl KeyDigest {
     /// Puts a digest together that a store has kept.
     pub const fn new(tag: DigestTag, bytes: [u8; 32]) -> Self {
         Self { tag, bytes }
+    }
+
+    /// Reads a digest from 64 hexadecimal digits, as other systems write it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::DigestText`].
+    pub fn from_hex(tag: DigestTag, hex: &str) -> Result<Self, ConfigError> {
+        let wrong = || ConfigError::DigestText { length: hex.len() };
+        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+        let digit = |digit: u8| (digit as char).to_digit(16).ok_or_else(wrong);
+        let mut bytes = [0; 32];
+        if pairs.len() != bytes.len() || !rest.is_empty() {
+            return Err(wrong());
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = (digit(*high)? << 4 | digit(*low)?) as u8;
+        }
+        Ok(Self::new(tag, bytes))
+    }
+
+    /// Writes the 32 bytes as hexadecimal digits, for a store to keep.
+    pub fn to_hex(&self) -> String {
+        self.bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            hex.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+            hex
+        })
+    }
+
+    /// Returns what stands in the place of a digest where there is only a slow hash. No key has it.
+    pub(super) const fn none() -> Self {
+        Self::new(DigestTag::NONE, [0; 32])
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.tag == DigestTag::NONE
     }
 
     /// Returns how it was made.

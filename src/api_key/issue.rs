@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord};
+use super::{KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, RateLimit};
 use crate::{Clock, ConfigError, Scopes, Secret, SystemClock};
 
 /// Shorter texts cannot hold 128 bits in base 62, and a fast hash would not protect them.
-const IMPORT_MIN: usize = 22;
+pub(super) const IMPORT_MIN: usize = 22;
 
 /// The rules that whoever makes keys and whoever checks them share: a [`KeyFormat`], a [`KeyHasher`] and a [`Clock`].
 ///
@@ -41,6 +41,13 @@ impl KeyRules {
     /// Combines a format and a hasher.
     pub fn new(format: KeyFormat, hasher: KeyHasher) -> Self {
         Self { format, hasher, clock: Arc::new(SystemClock), imported: false }
+    }
+
+    /// Makes digests in another way.
+    #[must_use]
+    pub fn with_hasher(mut self, hasher: KeyHasher) -> Self {
+        self.hasher = hasher;
+        self
     }
 
     /// Tells the time by another clock.
@@ -111,6 +118,45 @@ impl KeyRules {
         Ok(record.imported())
     }
 
+    /// Makes the record for a key of which only a digest is known; nothing is stored yet. The caller vouches for 128 bits of
+    /// randomness in the key, and for what the digest was made of.
+    ///
+    /// ```
+    /// use tower_keep::{DigestTag, KeyDigest, KeyHasher, KeyRules, NewKey};
+    ///
+    /// // SELECT encode(key_hash, 'hex'), owner FROM api_keys
+    /// let hex = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    /// let hasher = KeyHasher::sha256().also_accepting_bare_sha256()?;
+    /// let rules = KeyRules::default().with_hasher(hasher).accepting_imported();
+    ///
+    /// let digest = KeyDigest::from_hex(DigestTag::SHA256_BARE, hex)?;
+    /// let record = rules.import_digest(digest, NewKey::for_owner("billing"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError::ImportNotAccepted`], also for digests that the hasher does not accept, and what else was asked wrongly.
+    pub fn import_digest(&self, digest: KeyDigest, new: NewKey) -> Result<KeyRecord, IssueError> {
+        if !self.imported || !self.hasher.tags().any(|tag| tag == digest.tag()) {
+            return Err(IssueError::ImportNotAccepted);
+        }
+        Ok(new.record(KeyFormat::fresh_id()?, digest, self.now())?.imported())
+    }
+
+    /// Makes the record for a key of which only a slow hash is known; nothing is stored yet. The id is what the function
+    /// given to [`ApiKey::slow_hashes`](crate::ApiKey::slow_hashes) makes of the key.
+    ///
+    /// # Errors
+    ///
+    /// As [`import_digest`](Self::import_digest).
+    pub fn import_slow_hash(&self, id: KeyId, hash: &str, new: NewKey) -> Result<KeyRecord, IssueError> {
+        if !self.imported {
+            return Err(IssueError::ImportNotAccepted);
+        }
+        Ok(new.record(id, KeyDigest::none(), self.now())?.slowly_hashed(hash))
+    }
+
     /// Makes a new secret for a key that is there, to be stored as its present one.
     ///
     /// # Errors
@@ -156,12 +202,22 @@ pub struct NewKey {
     not_before: Option<SystemTime>,
     expires_at: Option<SystemTime>,
     labels: Vec<(String, String)>,
+    rate: Option<RateLimit>,
+    networks: Vec<String>,
 }
 
 impl NewKey {
     /// Asks for a key of an owner. It may do nothing, is good from now on, and does not end, unless more is said.
     pub fn for_owner(owner: impl Into<String>) -> Self {
-        Self { owner: owner.into(), scopes: Ok(Scopes::none()), not_before: None, expires_at: None, labels: Vec::new() }
+        Self {
+            owner: owner.into(),
+            scopes: Ok(Scopes::none()),
+            not_before: None,
+            expires_at: None,
+            labels: Vec::new(),
+            rate: None,
+            networks: Vec::new(),
+        }
     }
 
     /// Sets what the key may do: a list, or [`Scopes`] that many keys share. A scope that is none is reported when the
@@ -197,6 +253,21 @@ impl NewKey {
         self
     }
 
+    /// Limits how many requests the key may make, which [`KeyLimits`](crate::KeyLimits) enforces.
+    #[must_use]
+    pub const fn rate(mut self, rate: RateLimit) -> Self {
+        self.rate = Some(rate);
+        self
+    }
+
+    /// Accepts the key from some networks or addresses alone, such as `10.0.0.0/8`. One that is none is reported when the
+    /// key is issued. See [`KeyRecord::with_networks`] for what it takes.
+    #[must_use]
+    pub fn networks<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+        self.networks.extend(networks.into_iter().map(Into::into));
+        self
+    }
+
     fn record(self, id: KeyId, digest: KeyDigest, now: SystemTime) -> Result<KeyRecord, IssueError> {
         if self.owner.is_empty() {
             return Err(IssueError::OwnerEmpty);
@@ -208,6 +279,8 @@ impl NewKey {
         if record.expires_at().is_some_and(|end| end <= start) {
             return Err(IssueError::NeverValid);
         }
+        let record = record.with_networks(self.networks)?;
+        let record = self.rate.into_iter().fold(record, KeyRecord::with_rate);
         let labels = self.labels.into_iter();
         Ok(labels.fold(record, |record, (name, value)| record.with_label(name, value)))
     }

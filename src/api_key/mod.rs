@@ -20,8 +20,11 @@ pub use format::{FormatError, KeyFormat};
 pub use hasher::{DigestTag, KeyDigest, KeyHasher};
 pub use issue::{IssueError, IssuedKey, KeyRules, NewKey};
 pub use locations::PresentedKey;
-pub use record::{KeyId, KeyRecord, Superseded};
-pub use store::{AdminError, Found, KeyAdmin, KeyFilter, KeyStore, Lookup, MemoryStore, Page, StoreFn, store_fn};
+pub use record::{KeyId, KeyRecord, RateLimit, Superseded};
+pub use store::{
+    AdminError, AuditAction, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup,
+    MemoryStore, Notice, NoticeSender, Notices, Page, StoreFn, store_fn,
+};
 
 use judge::Core;
 use locations::{Locations, Place};

@@ -47,6 +47,8 @@ use tower_service::Service;
 
 pub(crate) use host::host_name;
 pub use proxies::TrustedProxies;
+#[cfg_attr(not(feature = "api-key"), allow(unused_imports, reason = "keys are bound to networks"))]
+pub(crate) use proxies::network;
 pub(crate) use rules::{Head, Rules};
 
 /// How a request came in. It stands in the extensions of every request that

@@ -53,7 +53,7 @@ impl TrustedProxies {
     /// [`ConfigError::ProxyNetwork`] for a text that is neither, [`ConfigError::ProxyNetworkOpen`] for one that has the
     /// whole Internet in it.
     pub fn new<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
-        let networks = networks.into_iter().map(|given| network(given.as_ref()));
+        let networks = networks.into_iter().map(|given| proxy_network(given.as_ref()));
         Ok(Self { networks: networks.collect::<Result<_, _>>()?, ..Self::default() })
     }
 
@@ -176,15 +176,20 @@ struct Told<'a> {
     host: Said<Named<'a>>,
 }
 
-/// Parses a network or an address.
-fn network(given: &str) -> Result<IpNet, ConfigError> {
-    let given = given.trim();
-    let parsed = given.parse().or_else(|_| given.parse::<IpAddr>().map(IpNet::from));
-    let network = canonical(parsed.map_err(|_| ConfigError::ProxyNetwork { given: given.to_owned() })?);
+/// Parses the network of a proxy.
+fn proxy_network(given: &str) -> Result<IpNet, ConfigError> {
+    let network = network(given).ok_or_else(|| ConfigError::ProxyNetwork { given: given.trim().to_owned() })?;
     if network.prefix_len() == 0 {
-        return Err(ConfigError::ProxyNetworkOpen { given: given.to_owned() });
+        return Err(ConfigError::ProxyNetworkOpen { given: given.trim().to_owned() });
     }
     Ok(network)
+}
+
+/// Parses a network or an address.
+pub(crate) fn network(given: &str) -> Option<IpNet> {
+    let given = given.trim();
+    let parsed = given.parse().or_else(|_| given.parse::<IpAddr>().map(IpNet::from));
+    parsed.ok().map(canonical)
 }
 
 /// Turns a network of IPv4 addresses as sockets for both versions write them into one of IPv4 addresses.

@@ -36,6 +36,8 @@
 
 mod clock;
 mod issuer;
+#[cfg(feature = "api-key")]
+mod key_store;
 mod reply;
 mod server;
 mod signing;
@@ -43,6 +45,8 @@ mod token;
 
 pub use clock::TestClock;
 pub use issuer::TestIssuer;
+#[cfg(feature = "api-key")]
+pub use key_store::key_store_contract;
 pub use reply::Reply;
 pub use server::TestServer;
 pub use token::TestToken;

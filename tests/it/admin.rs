@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use tower_keep::{
-    AdminError, Answer, ApiKeyLayer, Found, KeyAdmin, KeyDigest, KeyFilter, KeyId, KeyRecord, KeyRules, KeyStore,
-    Lookup, MemoryStore, NewKey, Page, Secret,
+    AdminError, Answer, ApiKeyLayer, Found, KeyAdmin, KeyChange, KeyFilter, KeyId, KeyRecord, KeyRules, KeyStore,
+    Lookup, MemoryStore, NewKey, Page, Secret, testing,
 };
 
 use crate::support::{TestClock, rules, status, store, with_key};
@@ -46,17 +46,8 @@ impl KeyAdmin for Remote {
         Self::later(KeyAdmin::insert(&self.store, record))
     }
 
-    fn revoke(&self, id: &KeyId) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
-        Self::later(KeyAdmin::revoke(&self.store, id))
-    }
-
-    fn supersede(
-        &self,
-        id: &KeyId,
-        digest: KeyDigest,
-        until: SystemTime,
-    ) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
-        Self::later(KeyAdmin::supersede(&self.store, id, digest, until))
+    fn change(&self, id: &KeyId, change: KeyChange) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
+        Self::later(KeyAdmin::change(&self.store, id, change))
     }
 
     fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>> {
@@ -88,6 +79,12 @@ async fn a_store_keeps_its_promises(admin: Arc<dyn KeyAdmin>) {
     assert!(matches!(admin.rotate(&nobody, Duration::ZERO).await, Err(AdminError::NotFound)));
     let bad = admin.issue(NewKey::for_owner("a").scopes(["two words"])).await;
     assert!(matches!(bad, Err(AdminError::Issue(_))));
+}
+
+#[tokio::test]
+async fn a_store_that_answers_later_keeps_the_contract_of_all_stores() {
+    let open = async |rules| Arc::new(Remote { store: MemoryStore::with(rules), seen: Arc::default() }) as _;
+    testing::key_store_contract(open).await;
 }
 
 #[tokio::test]

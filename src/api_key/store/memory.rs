@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use papaya::HashMap;
 
-use super::{AdminError, Found, KeyAdmin, KeyFilter, KeyStore, Lookup, Page, after};
+use super::{AdminError, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Page, after};
 use crate::api_key::{DigestTag, IssuedKey, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, NewKey};
 use crate::{Answer, ConfigError, Secret};
 
@@ -113,7 +113,8 @@ impl MemoryStore {
     /// a key of the store's format.
     pub fn rotate(&self, id: &KeyId, grace: Duration) -> Result<IssuedKey, AdminError> {
         let (key, digest) = self.0.rules.reissue(id)?;
-        let record = self.supersede(id, digest, after(self.0.rules.now(), grace))?;
+        let at = self.0.rules.now();
+        let record = self.change(id, KeyChange::Supersede { digest, until: after(at, grace), at })?;
         Ok(self.0.rules.issued(key, record))
     }
 
@@ -123,13 +124,24 @@ impl MemoryStore {
     ///
     /// [`AdminError::NotFound`].
     pub fn revoke(&self, id: &KeyId) -> Result<Arc<KeyRecord>, AdminError> {
+        self.change(id, KeyChange::Revoke { at: self.0.rules.now() })
+    }
+
+    /// Changes a record as [`KeyChange::apply`] says.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`], and those of the change.
+    pub fn change(&self, id: &KeyId, change: KeyChange) -> Result<Arc<KeyRecord>, AdminError> {
         let mut order = self.lock();
         let record = self.get(id).ok_or(AdminError::NotFound)?;
-        if record.revoked_at().is_some() {
-            return Ok(record);
+        match change.apply(&record)? {
+            Some(changed) if changed.indexed_digests().any(|digest| self.is_anothers(digest, id)) => {
+                Err(AdminError::AlreadyExists)
+            }
+            Some(changed) => Ok(self.replace(&mut order, &record, changed)),
+            None => Ok(record),
         }
-        let revoked = (*record).clone().with_revoked_at(self.0.rules.now());
-        Ok(self.replace(&mut order, &record, revoked))
     }
 
     /// Lists records in the order of their ids, from behind one id on, up to a limit.
@@ -141,6 +153,21 @@ impl MemoryStore {
         let more = matching.next().is_some();
         let next = records.last().filter(|_| more).map(|record| *record.id());
         Page { records, next }
+    }
+
+    /// Drops the records of keys that ended before a time, and returns how many there were.
+    pub fn sweep(&self, ended_before: SystemTime) -> u64 {
+        let mut order = self.lock();
+        let is_over = |record: &KeyRecord| record.ended_at().is_some_and(|end| end < ended_before);
+        let over: Vec<_> = order.iter().filter(|entry| is_over(&entry.0)).map(|entry| Arc::clone(&entry.0)).collect();
+        for record in &over {
+            order.remove(record.id());
+            self.0.records.pin().remove(record.id());
+            record.indexed_digests().for_each(|digest| {
+                self.0.digests.pin().remove(&Indexed::of(digest));
+            });
+        }
+        over.len() as u64
     }
 
     /// Returns how the keys in this store are written and hashed.
@@ -169,15 +196,8 @@ impl MemoryStore {
         Self::with(KeyRules::new(format, hasher))
     }
 
-    fn supersede(&self, id: &KeyId, digest: KeyDigest, until: SystemTime) -> Result<Arc<KeyRecord>, AdminError> {
-        let mut order = self.lock();
-        let record = self.get(id).ok_or(AdminError::NotFound)?;
-        let now = self.0.rules.now();
-        if record.revoked_at().is_some() || record.expires_at().is_some_and(|end| end <= now) {
-            return Err(AdminError::Ended);
-        }
-        let rotated = (*record).clone().rotated(digest, until, now);
-        Ok(self.replace(&mut order, &record, rotated))
+    fn is_anothers(&self, digest: &KeyDigest, id: &KeyId) -> bool {
+        self.0.digests.pin().get(&Indexed::of(digest)).is_some_and(|owner| owner != id)
     }
 
     fn put(&self, record: Arc<KeyRecord>) -> Result<(), AdminError> {
@@ -200,6 +220,9 @@ impl MemoryStore {
         self.0.records.pin().insert(ById(Arc::clone(&new)), Arc::clone(&new));
         order.replace(ById(Arc::clone(&new)));
         let digests = self.0.digests.pin();
+        for digest in new.indexed_digests() {
+            digests.insert(Indexed::of(digest), *new.id());
+        }
         for gone in old.indexed_digests() {
             if !new.indexed_digests().any(|kept| kept.matches(gone)) {
                 digests.remove(&Indexed::of(gone));
@@ -235,21 +258,20 @@ impl KeyAdmin for MemoryStore {
         Answer::Now(self.insert(record))
     }
 
-    fn revoke(&self, id: &KeyId) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
-        Answer::Now(self.revoke(id))
-    }
-
-    fn supersede(
-        &self,
-        id: &KeyId,
-        digest: KeyDigest,
-        until: SystemTime,
-    ) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
-        Answer::Now(self.supersede(id, digest, until))
+    fn change(&self, id: &KeyId, change: KeyChange) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
+        Answer::Now(self.change(id, change))
     }
 
     fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>> {
         Answer::Now(Ok(self.list(filter, after, limit)))
+    }
+
+    fn sweep(&self, ended_before: SystemTime) -> Answer<Result<u64, AdminError>> {
+        Answer::Now(Ok(self.sweep(ended_before)))
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Volatile
     }
 }
 

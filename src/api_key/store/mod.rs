@@ -18,16 +18,24 @@
 //! let layer = ApiKeyLayer::new(store_fn(select).rules(KeyRules::default().accepting_imported()));
 //! ```
 
+mod audit;
+mod change;
 mod closure;
 pub mod memory;
+mod notices;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod upkeep;
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use audit::{AuditAction, AuditEntry};
+pub use change::KeyChange;
 pub use closure::{StoreFn, store_fn};
 pub use memory::MemoryStore;
+pub use notices::{Notice, NoticeSender, Notices};
 
 use super::issue::after;
 use super::{IssueError, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyRules, NewKey};
@@ -53,6 +61,12 @@ pub trait KeyStore: Send + Sync + 'static {
     fn rules(&self) -> KeyRules {
         KeyRules::default()
     }
+
+    /// Starts to tell of changes, for somebody who keeps copies of records, as [`Cached`](crate::Cached) does. Nothing if the
+    /// store does not tell, which is the default: a copy is then good for its time.
+    fn notices(&self) -> Option<Notices> {
+        None
+    }
 }
 
 impl<T: KeyStore + ?Sized> KeyStore for Arc<T> {
@@ -67,6 +81,10 @@ impl<T: KeyStore + ?Sized> KeyStore for Arc<T> {
     fn rules(&self) -> KeyRules {
         (**self).rules()
     }
+
+    fn notices(&self) -> Option<Notices> {
+        (**self).notices()
+    }
 }
 
 /// By what a record is looked for. These two are all there are: a store that did not know a third would have to say
@@ -79,9 +97,10 @@ pub enum Lookup {
     Digest(KeyDigest),
 }
 
-/// Changes keys. What a store has to do is four verbs on records; making keys comes with them.
+/// Changes keys. What a store has to do is three verbs on records; making keys comes with them.
 ///
-/// It is object-safe: tools hold an `Arc<dyn KeyAdmin>`.
+/// It is object-safe: tools hold an `Arc<dyn KeyAdmin>`. A store of one's own is checked by
+/// `testing::key_store_contract`, with the feature `testing`.
 pub trait KeyAdmin: KeyStore {
     /// Stores a new record.
     ///
@@ -90,24 +109,64 @@ pub trait KeyAdmin: KeyStore {
     /// [`AdminError::AlreadyExists`] if the id or an [indexed digest](KeyRecord::indexed_digests) is taken.
     fn insert(&self, record: KeyRecord) -> Answer<Result<(), AdminError>>;
 
-    /// Revokes a key for good, with all its secrets, and returns its record. When the answer is there, no request that
-    /// starts is admitted. Revoking a revoked key changes nothing.
+    /// Changes a record as [`KeyChange::apply`] says, in one step, and returns it as it is then. When the answer to a
+    /// revocation is there, no request that starts is admitted by this store.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`], and those of the change.
+    fn change(&self, id: &KeyId, change: KeyChange) -> Answer<Result<Arc<KeyRecord>, AdminError>>;
+
+    /// Lists records in the order of the bytes of their ids, from behind one id on, up to a limit.
+    fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>>;
+
+    /// Stores many records, all of them or none for any other error than those of single records, and returns the ids of
+    /// those that were left out since they are [there already](AdminError::AlreadyExists). The default stores one after the
+    /// other.
+    fn insert_all(&self, records: Vec<KeyRecord>) -> Answer<Result<Vec<KeyId>, AdminError>> {
+        insert_one_by_one(records.into_iter().map(|record| (*record.id(), self.insert(record))).collect())
+    }
+
+    /// Writes down what [`seen`](KeyStore::seen) told of, when the process is about to end. The default has nothing to write.
+    fn flush(&self) -> Answer<Result<(), AdminError>> {
+        Answer::Now(Ok(()))
+    }
+
+    /// Drops the records of keys that ended before a time, and returns how many there were. The default drops none.
+    fn sweep(&self, ended_before: SystemTime) -> Answer<Result<u64, AdminError>> {
+        let _ = ended_before;
+        Answer::Now(Ok(0))
+    }
+
+    /// Lists who did what, the latest first, from before one number on, up to a limit; of one key, or of all.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Unsupported`] where that is not kept, which is the default.
+    fn audit(
+        &self,
+        key: Option<&KeyId>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Answer<Result<Vec<AuditEntry>, AdminError>> {
+        let _ = (key, before, limit);
+        Answer::Now(Err(AdminError::Unsupported))
+    }
+
+    /// Returns whether a change that is confirmed survives the end of the store's process and of its machine. The default
+    /// says that it does.
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+
+    /// Revokes a key for good, with all its secrets, and returns its record. Revoking a revoked key changes nothing.
     ///
     /// # Errors
     ///
     /// [`AdminError::NotFound`].
-    fn revoke(&self, id: &KeyId) -> Answer<Result<Arc<KeyRecord>, AdminError>>;
-
-    /// Makes another digest the present one, as [`KeyRecord::rotated`] does, and returns the record.
-    ///
-    /// # Errors
-    ///
-    /// [`AdminError::NotFound`], and [`AdminError::Ended`] for a key that is revoked or has expired.
-    fn supersede(&self, id: &KeyId, digest: KeyDigest, until: SystemTime)
-    -> Answer<Result<Arc<KeyRecord>, AdminError>>;
-
-    /// Lists records in the order of their ids, from behind one id on, up to a limit.
-    fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>>;
+    fn revoke(&self, id: &KeyId) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
+        self.change(id, KeyChange::Revoke { at: self.rules().now() })
+    }
 
     /// Makes a key and stores its record.
     ///
@@ -138,14 +197,15 @@ pub trait KeyAdmin: KeyStore {
     ///
     /// # Errors
     ///
-    /// As [`supersede`](Self::supersede); [`IssueError::ForeignId`] if the id of the key cannot stand in a key of the
-    /// store's format.
+    /// [`AdminError::NotFound`], [`AdminError::Ended`] for a key that is revoked or has expired, and
+    /// [`IssueError::ForeignId`] if the id of the key cannot stand in a key of the store's format.
     fn rotate(&self, id: &KeyId, grace: Duration) -> Answer<Result<IssuedKey, AdminError>> {
         let rules = self.rules();
         match rules.reissue(id) {
             Ok((key, digest)) => {
-                let until = after(rules.now(), grace);
-                self.supersede(id, digest, until).map(move |done| done.map(|record| rules.issued(key, record)))
+                let at = rules.now();
+                let change = KeyChange::Supersede { digest, until: after(at, grace), at };
+                self.change(id, change).map(move |done| done.map(|record| rules.issued(key, record)))
             }
             Err(error) => Answer::Now(Err(error.into())),
         }
@@ -157,22 +217,66 @@ impl<T: KeyAdmin + ?Sized> KeyAdmin for Arc<T> {
         (**self).insert(record)
     }
 
-    fn revoke(&self, id: &KeyId) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
-        (**self).revoke(id)
-    }
-
-    fn supersede(
-        &self,
-        id: &KeyId,
-        digest: KeyDigest,
-        until: SystemTime,
-    ) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
-        (**self).supersede(id, digest, until)
+    fn change(&self, id: &KeyId, change: KeyChange) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
+        (**self).change(id, change)
     }
 
     fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>> {
         (**self).list(filter, after, limit)
     }
+
+    fn insert_all(&self, records: Vec<KeyRecord>) -> Answer<Result<Vec<KeyId>, AdminError>> {
+        (**self).insert_all(records)
+    }
+
+    fn flush(&self) -> Answer<Result<(), AdminError>> {
+        (**self).flush()
+    }
+
+    fn sweep(&self, ended_before: SystemTime) -> Answer<Result<u64, AdminError>> {
+        (**self).sweep(ended_before)
+    }
+
+    fn audit(
+        &self,
+        key: Option<&KeyId>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Answer<Result<Vec<AuditEntry>, AdminError>> {
+        (**self).audit(key, before, limit)
+    }
+
+    fn durability(&self) -> Durability {
+        (**self).durability()
+    }
+}
+
+/// Waits for insertions one after the other, and collects the ids of those that were there already.
+fn insert_one_by_one(
+    insertions: Vec<(KeyId, Answer<Result<(), AdminError>>)>,
+) -> Answer<Result<Vec<KeyId>, AdminError>> {
+    insertions.into_iter().fold(Answer::Now(Ok(Vec::new())), |before, (id, insertion)| {
+        before.then(move |known| match known {
+            Ok(mut known) => insertion.map(move |done| match done {
+                Ok(()) => Ok(known),
+                Err(AdminError::AlreadyExists) => {
+                    known.push(id);
+                    Ok(known)
+                }
+                Err(error) => Err(error),
+            }),
+            Err(error) => Answer::Now(Err(error)),
+        })
+    })
+}
+
+/// What a confirmed change survives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Durability {
+    /// The end of the store's process and of its machine.
+    Durable,
+    /// Neither: it lives in memory alone for a while, or for good. A revocation may be undone by a crash.
+    Volatile,
 }
 
 /// Which records to list: all, unless something is said.
@@ -234,6 +338,8 @@ pub enum AdminError {
     AlreadyExists,
     /// The key is revoked or has expired, and cannot be given a new secret.
     Ended,
+    /// The store does not do such a thing.
+    Unsupported,
     /// The store could not answer.
     Store(StoreError),
 }
@@ -245,6 +351,7 @@ impl fmt::Display for AdminError {
             Self::NotFound => "there is no key of that id",
             Self::AlreadyExists => "there is a key of that id or digest already",
             Self::Ended => "the key is revoked or has expired",
+            Self::Unsupported => "this store does not do that",
             Self::Store(_) => "the key store could not answer",
         })
     }

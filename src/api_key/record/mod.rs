@@ -1,91 +1,27 @@
 //! What a store keeps of a key.
 
+mod id;
+mod networks;
+mod rate;
+#[cfg(feature = "records")]
+mod text;
+mod time;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroU64;
-use std::time::{Duration, SystemTime};
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+pub use id::KeyId;
+pub use rate::RateLimit;
+
+use networks::Networks;
+use time::Seconds;
 
 use super::KeyDigest;
 use crate::principal::Identity;
 use crate::{ConfigError, Scopes};
-
-const ID_MAX: usize = 36;
-
-/// The public id of a key: 1 to 36 ASCII letters, digits, `-`, `.` or `_`. It is no secret.
-///
-/// Keys that this crate makes have ids of 12 letters and digits; ids of other forms, such as UUIDs, come with keys that
-/// were imported.
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct KeyId([u8; ID_MAX]);
-
-impl KeyId {
-    /// Reads an id.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::KeyId`].
-    pub fn new(id: &str) -> Result<Self, ConfigError> {
-        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if id.is_empty() || id.len() > ID_MAX || !id.bytes().all(is_letter) {
-            return Err(ConfigError::KeyId { length: id.len() });
-        }
-        let mut bytes = [0; ID_MAX];
-        bytes[..id.len()].copy_from_slice(id.as_bytes());
-        Ok(Self(bytes))
-    }
-
-    /// Makes an id of twelve bytes that are known to be letters and digits.
-    pub(super) fn of_letters(letters: &[u8; 12]) -> Self {
-        let mut bytes = [0; ID_MAX];
-        bytes[..12].copy_from_slice(letters);
-        Self(bytes)
-    }
-
-    /// Returns the id as text.
-    pub fn as_str(&self) -> &str {
-        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(ID_MAX);
-        // Only ASCII was let in.
-        std::str::from_utf8(&self.0[..end]).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyId({self})")
-    }
-}
-
-/// A point in time in whole seconds, which fits in a word even when it is absent.
-#[derive(Clone, Copy, Debug)]
-struct Seconds(NonZeroU64);
-
-impl Seconds {
-    /// Drops part seconds; what lies before 1970 becomes its first second.
-    fn new(when: SystemTime) -> Self {
-        let seconds = when.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        Self(NonZeroU64::new(seconds).unwrap_or(NonZeroU64::MIN))
-    }
-
-    /// Rounds up, so that nothing starts early.
-    fn at_or_after(when: SystemTime) -> Self {
-        Self::new(when.checked_add(Duration::from_nanos(999_999_999)).unwrap_or(when))
-    }
-
-    fn time(self) -> SystemTime {
-        // A time that the platform cannot tell lies beyond all that it can.
-        let since = Duration::from_secs(self.0.get());
-        SystemTime::UNIX_EPOCH
-            .checked_add(since)
-            .unwrap_or(SystemTime::UNIX_EPOCH + Duration::from_secs(u32::MAX.into()))
-    }
-}
 
 /// What a store keeps of a key: who owns it, what it may do, from when to when, and digests. Times are whole seconds.
 ///
@@ -112,6 +48,7 @@ pub struct KeyRecord {
     not_before: Option<Seconds>,
     expires_at: Option<Seconds>,
     revoked_at: Option<Seconds>,
+    last_used_at: Option<Seconds>,
     more: Option<Box<More>>,
 }
 
@@ -120,6 +57,16 @@ pub struct KeyRecord {
 struct More {
     labels: BTreeMap<String, String>,
     superseded: Vec<Superseded>,
+    rate: Option<RateLimit>,
+    networks: Networks,
+    slow_hash: Option<Box<str>>,
+}
+
+impl More {
+    fn is_empty(&self) -> bool {
+        let Self { labels, superseded, rate, networks, slow_hash } = self;
+        labels.is_empty() && superseded.is_empty() && rate.is_none() && networks.is_empty() && slow_hash.is_none()
+    }
 }
 
 /// A secret that a newer one has taken the place of, and that still works for a while.
@@ -165,8 +112,21 @@ impl KeyRecord {
             not_before: None,
             expires_at: None,
             revoked_at: None,
+            last_used_at: None,
             more: None,
         }
+    }
+
+    /// Starts a record of a key of which another system kept a slow hash, such as one of argon2 or bcrypt. The key is found
+    /// by its id, and the hash is compared by what [`ApiKey::slow_hashes`](crate::ApiKey::slow_hashes) is given. A first use
+    /// puts a fast digest in its place, where that may be written.
+    pub fn with_slow_hash(id: KeyId, owner: impl Into<Box<str>>, hash: impl Into<Box<str>>) -> Self {
+        Self::new(id, owner, KeyDigest::none()).slowly_hashed(hash)
+    }
+
+    pub(super) fn slowly_hashed(mut self, hash: impl Into<Box<str>>) -> Self {
+        self.more.get_or_insert_default().slow_hash = Some(hash.into());
+        self
     }
 
     /// Sets what the key may do.
@@ -211,6 +171,33 @@ impl KeyRecord {
         self
     }
 
+    /// Sets when the key was last seen to be used, as far as the store knows.
+    #[must_use]
+    pub fn with_last_used_at(mut self, when: SystemTime) -> Self {
+        self.last_used_at = Some(Seconds::new(when));
+        self
+    }
+
+    /// Sets how many requests the key may make, which [`KeyLimits`](crate::KeyLimits) enforces.
+    #[must_use]
+    pub fn with_rate(mut self, rate: RateLimit) -> Self {
+        self.more.get_or_insert_default().rate = Some(rate);
+        self
+    }
+
+    /// Adds networks, such as `10.0.0.0/8`, or addresses from which alone the key is accepted. The layer then has to know
+    /// the address of the client, by an [`Origin`](crate::Origin).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::KeyNetwork`].
+    pub fn with_networks<T: AsRef<str>>(mut self, networks: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
+        for network in networks {
+            self.more.get_or_insert_default().networks.add(network.as_ref())?;
+        }
+        Ok(self)
+    }
+
     /// Adds a label, for people.
     #[must_use]
     pub fn with_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -232,13 +219,36 @@ impl KeyRecord {
         let until = self.expires_at().map_or(until, |end| end.min(until));
         let old = Superseded::new(self.digest, until, self.imported);
         let more = self.more.get_or_insert_default();
+        // A slow hash has no digest that could go on working.
+        more.slow_hash = None;
         more.superseded.push(old);
-        more.superseded.retain(|superseded| superseded.until() > now);
-        if more.superseded.is_empty() && more.labels.is_empty() {
-            self.more = None;
-        }
+        more.superseded.retain(|superseded| superseded.until() > now && !superseded.digest.is_none());
         self.digest = digest;
         self.imported = false;
+        self.trimmed()
+    }
+
+    /// Puts another digest of the same secret in the place of one that it has, or in that of a slow hash: the present one or
+    /// one that is superseded. Nothing changes if the record has no such digest.
+    #[must_use]
+    pub fn rehashed(mut self, from: &KeyDigest, to: KeyDigest) -> Self {
+        if self.slow_hash().is_some() && from.is_none() {
+            self.digest = to;
+            self.imported = true;
+            self.more.get_or_insert_default().slow_hash = None;
+        } else if self.digest.matches(from) {
+            self.digest = to;
+        } else if let Some(more) = &mut self.more {
+            more.superseded.iter_mut().filter(|old| old.digest.matches(from)).for_each(|old| old.digest = to);
+        }
+        self.trimmed()
+    }
+
+    /// Gives back the room of what is not there.
+    fn trimmed(mut self) -> Self {
+        if self.more.as_ref().is_some_and(|more| more.is_empty()) {
+            self.more = None;
+        }
         self
     }
 
@@ -292,10 +302,50 @@ impl KeyRecord {
         self.revoked_at.map(Seconds::time)
     }
 
+    /// Returns when the key was last seen to be used, as far as the store knows: within a minute or so.
+    pub fn last_used_at(&self) -> Option<SystemTime> {
+        self.last_used_at.map(Seconds::time)
+    }
+
+    /// Returns how many requests the key may make, if that is limited.
+    pub fn rate(&self) -> Option<RateLimit> {
+        self.more.as_ref()?.rate
+    }
+
+    /// Returns the networks from which alone the key is accepted; none if it is accepted from everywhere.
+    pub fn networks(&self) -> impl Iterator<Item = String> {
+        self.more.iter().flat_map(|more| more.networks.iter())
+    }
+
+    /// Returns whether the key is accepted from an address. One that is not known is in no network.
+    pub fn allows(&self, address: Option<IpAddr>) -> bool {
+        self.more.as_ref().is_none_or(|more| more.networks.allow(address))
+    }
+
+    /// Returns whether the key is accepted from some networks alone.
+    pub fn is_bound_to_networks(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| !more.networks.is_empty())
+    }
+
+    /// Returns the slow hash that another system made of the key, until a digest has taken its place. It has no digest then.
+    pub fn slow_hash(&self) -> Option<&str> {
+        self.more.as_ref()?.slow_hash.as_deref()
+    }
+
+    /// Returns since when the key is of no use any more: revoked, or expired.
+    pub fn ended_at(&self) -> Option<SystemTime> {
+        [self.revoked_at(), self.expires_at()].into_iter().flatten().min()
+    }
+
     /// Returns the labels.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let labels = self.more.iter().flat_map(|more| &more.labels);
         labels.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Returns the digests of all its secrets.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &KeyDigest> {
+        [&self.digest].into_iter().chain(self.superseded().iter().map(Superseded::digest))
     }
 
     /// Returns the digests under which a store has to find this record, besides its id: those of imported secrets.
