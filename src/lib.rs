@@ -34,7 +34,7 @@ pub use answer::{Answer, BoxFuture};
 pub use api_key::{
     AdminError, ApiKey, ApiKeyLayer, AuditAction, AuditEntry, DigestTag, Durability, FormatError, Found, IssueError,
     IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore,
-    Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, store_fn,
+    Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
 pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
 #[cfg(any(feature = "introspection", feature = "jwks"))]

@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderName, HeaderValue};
 
+use super::rehash::Rehasher;
+use super::slow::Checked;
 use super::{DigestTag, Found, KeyDigest, KeyId, KeyRecord, KeyRules, KeyStore, PresentedKey};
 use crate::{Admission, Exposure, Principal, Rejection};
 
@@ -15,16 +17,17 @@ const SUPERSEDED: HeaderName = HeaderName::from_static("api-key-superseded");
 pub(super) struct Core {
     pub(super) store: Arc<dyn KeyStore>,
     pub(super) rules: KeyRules,
+    pub(super) rehasher: Option<Rehasher>,
     /// The record that a key is compared with if there is none.
     nobody: Arc<KeyRecord>,
 }
 
 impl Core {
-    pub(super) fn new(store: Arc<dyn KeyStore>, rules: KeyRules) -> Arc<Self> {
+    pub(super) fn new(store: Arc<dyn KeyStore>, rules: KeyRules, rehasher: Option<Rehasher>) -> Arc<Self> {
         // No key has this digest, and none is let in that had it.
         let digest = KeyDigest::new(rules.hasher().digest("").tag(), [0; 32]);
         let nobody = Arc::new(KeyRecord::new(KeyId::of_letters(b"000000000000"), "", digest));
-        Arc::new(Self { store, rules, nobody })
+        Arc::new(Self { store, rules, rehasher, nobody })
     }
 }
 
@@ -36,11 +39,11 @@ impl Core {
         let record = found.as_ref().unwrap_or(&self.nobody);
         let now = self.rules.now();
         // Kept from being moved to where there is a record.
-        let until = black_box(matching(record, key.as_str(), &self.rules, now));
+        let secret = black_box(matching(record, key.as_str(), &self.rules, now));
         let id = id.unwrap_or(*record.id());
         let about = |rejection: Rejection| rejection.about(id.as_str());
-        let (record, until) = match (found, until) {
-            (Some(record), Matching::Until(until)) => (record, until),
+        let (record, digest, until) = match (found, secret) {
+            (Some(record), Matching::Secret(digest, until)) => (record, digest, until),
             // A key that has ended is invalid, whatever its secret is: its pepper may be gone for good.
             (Some(record), Matching::Unknowable(tag)) => {
                 return Err(about(record.fault(now).map_or_else(|| pepper_missing(tag), Rejection::invalid)));
@@ -50,6 +53,34 @@ impl Core {
                 return Err(about(Rejection::invalid(reason)));
             }
         };
+        self.admit(key, record, digest, until)
+    }
+
+    /// Compares a key with the slow hash that it was checked by, if it was, and else with what was found.
+    pub(super) fn judge_checked(
+        &self,
+        key: &PresentedKey,
+        id: Option<KeyId>,
+        found: Found,
+        checked: Checked,
+    ) -> Result<Admission, Rejection> {
+        match checked? {
+            None => self.judge(key, id, found),
+            Some((record, true)) => self.admit(key, record, KeyDigest::none(), None),
+            Some((record, false)) => Err(Rejection::invalid("key_mismatch").about(record.id().as_str())),
+        }
+    }
+
+    /// Lets a key in that has the secret of a record, by one of its digests, unless its time is over.
+    fn admit(
+        &self,
+        key: &PresentedKey,
+        record: Arc<KeyRecord>,
+        digest: KeyDigest,
+        until: Option<SystemTime>,
+    ) -> Result<Admission, Rejection> {
+        let now = self.rules.now();
+        let about = |rejection: Rejection| rejection.about(record.id().as_str());
         if let Some(reason) = record.fault(now) {
             return Err(about(Rejection::invalid(reason)));
         }
@@ -57,6 +88,9 @@ impl Core {
             return Err(about(Rejection::invalid("key_superseded")));
         }
         self.store.seen(record.id(), now);
+        if let Some(rehasher) = &self.rehasher {
+            rehasher.rehash(&self.rules, *record.id(), digest, key.as_str());
+        }
         let admission = Admission::new(Principal::from_identity(record, until));
         Ok(match until {
             Some(until) => admission.with_header(SUPERSEDED, superseded(until)),
@@ -64,8 +98,22 @@ impl Core {
         })
     }
 
+    /// Judges a key that others have seen by the slow hash that it was checked by, if it was, and else by what was found.
+    pub(super) fn judge_exposed_checked(&self, key: &PresentedKey, found: Found, checked: Checked) -> Exposure {
+        match checked {
+            Ok(None) => self.judge_exposed(key, found),
+            Ok(Some((record, true)))
+                if !matches!(record.fault(self.rules.now()), Some("key_revoked" | "key_expired")) =>
+            {
+                Exposure::of(Principal::from_identity(record, None))
+            }
+            Ok(Some(_)) => Exposure::worthless(),
+            Err(rejection) => Exposure::unknown(rejection),
+        }
+    }
+
     /// Judges a key that others have seen, by what was found. One that will be good later is worth something already.
-    pub(super) fn judge_exposed(&self, key: &PresentedKey, found: Found) -> Exposure {
+    fn judge_exposed(&self, key: &PresentedKey, found: Found) -> Exposure {
         let record = match found {
             Ok(Some(record)) => record,
             Ok(None) => return Exposure::worthless(),
@@ -74,8 +122,8 @@ impl Core {
         let now = self.rules.now();
         match (matching(&record, key.as_str(), &self.rules, now), record.fault(now)) {
             (_, Some("key_revoked" | "key_expired")) | (Matching::None, _) => Exposure::worthless(),
-            (Matching::Until(Some(until)), _) if until <= now => Exposure::worthless(),
-            (Matching::Until(until), _) => Exposure::of(Principal::from_identity(record, until)),
+            (Matching::Secret(_, Some(until)), _) if until <= now => Exposure::worthless(),
+            (Matching::Secret(_, until), _) => Exposure::of(Principal::from_identity(record, until)),
             (Matching::Unknowable(tag), _) => Exposure::unknown(pepper_missing(tag)),
         }
     }
@@ -91,6 +139,10 @@ fn matching(record: &KeyRecord, key: &str, rules: &KeyRules, now: SystemTime) ->
     let mut hit = None;
     let mut missing = None;
     for (stored, until) in present.chain(before) {
+        // A slow hash is compared elsewhere, by those who can.
+        if stored.is_none() {
+            continue;
+        }
         let digest = match computed.filter(|digest| digest.tag() == stored.tag()) {
             Some(digest) => digest,
             None => match rules.hasher().digest_as(stored.tag(), key) {
@@ -107,11 +159,11 @@ fn matching(record: &KeyRecord, key: &str, rules: &KeyRules, now: SystemTime) ->
         computed = Some(digest);
         // Every secret is compared, so that the time does not tell which one it was.
         if digest.matches(stored) && hit.is_none() {
-            hit = Some(until);
+            hit = Some((digest, until));
         }
     }
     match (hit, missing) {
-        (Some(until), _) => Matching::Until(until),
+        (Some((digest, until)), _) => Matching::Secret(digest, until),
         (None, None) => Matching::None,
         (None, Some(tag)) => Matching::Unknowable(tag),
     }
@@ -119,8 +171,8 @@ fn matching(record: &KeyRecord, key: &str, rules: &KeyRules, now: SystemTime) ->
 
 /// Which secret of a record a key is.
 enum Matching {
-    /// The present one, or one that works until a time.
-    Until(Option<SystemTime>),
+    /// The present one, or one that works until a time, by its digest.
+    Secret(KeyDigest, Option<SystemTime>),
     /// None of them.
     None,
     /// None of those that can be told; another digest was made in a way that is not accepted here.

@@ -346,6 +346,11 @@ impl PresentedKey {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
+    /// Returns a copy, for a thread of its own.
+    pub(super) fn copied(&self) -> Secret {
+        Secret::new(self.as_str().to_owned())
+    }
+
     pub(super) const fn place(&self) -> &Place {
         &self.place
     }

@@ -6,6 +6,8 @@ pub mod issue;
 mod judge;
 mod locations;
 pub mod record;
+mod rehash;
+pub mod slow;
 mod standing;
 pub mod store;
 
@@ -21,6 +23,7 @@ pub use hasher::{DigestTag, KeyDigest, KeyHasher};
 pub use issue::{IssueError, IssuedKey, KeyRules, NewKey};
 pub use locations::PresentedKey;
 pub use record::{KeyId, KeyRecord, RateLimit, Superseded};
+pub use slow::SlowHashes;
 pub use store::{
     AdminError, AuditAction, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup,
     MemoryStore, Notice, NoticeSender, Notices, Page, StoreFn, store_fn,
@@ -28,6 +31,8 @@ pub use store::{
 
 use judge::Core;
 use locations::{Locations, Place};
+use rehash::Rehasher;
+use slow::or_slowly;
 
 use crate::auth::{Ownership, Problem};
 use crate::{Admission, Answer, AuthLayer, Challenge, ConfigError, Exposure, Principal, Rejection, Scheme, Standing};
@@ -78,14 +83,15 @@ pub struct ApiKey {
     locations: Locations,
     realm: String,
     revoker: Option<Arc<dyn KeyAdmin>>,
+    slow: Option<SlowHashes>,
 }
 
 impl ApiKey {
     /// Accepts the keys of a store, written and hashed as its rules say.
     pub fn new(store: impl KeyStore) -> Self {
         let rules = store.rules();
-        let core = Core::new(Arc::new(store), rules);
-        Self { core, locations: Locations::default(), realm: "api".to_owned(), revoker: None }
+        let core = Core::new(Arc::new(store), rules, None);
+        Self { core, locations: Locations::default(), realm: "api".to_owned(), revoker: None, slow: None }
     }
 
     /// Reads keys from another header field than `x-api-key`.
@@ -173,7 +179,35 @@ impl ApiKey {
     /// Reads keys by other rules than those of the store.
     #[must_use]
     pub fn rules(mut self, rules: KeyRules) -> Self {
-        self.core = Core::new(Arc::clone(&self.core.store), rules);
+        self.core = Core::new(Arc::clone(&self.core.store), rules, self.core.rehasher.clone());
+        self
+    }
+
+    /// Puts a digest of the present kind in the place of any other that a key was let in by: of an older pepper, of another
+    /// system, or a slow hash. It is written apart from the answer, and tried again at the next use if that fails. A key that
+    /// is too short for a fast hash without a pepper keeps what it has.
+    ///
+    /// ```
+    /// use tower_keep::{ApiKey, KeyHasher, KeyRules, MemoryStore};
+    ///
+    /// # let [new, old] = [[7_u8; 32], [1_u8; 32]];
+    /// let hasher = KeyHasher::peppered("2026", new)?.also_accepting(&KeyHasher::peppered("2025", old)?)?;
+    /// let keys = MemoryStore::with(KeyRules::default().with_hasher(hasher));
+    /// let scheme = ApiKey::new(keys.clone()).rehash(keys);
+    /// # Ok::<(), tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn rehash(mut self, admin: impl KeyAdmin) -> Self {
+        let Core { store, rules, .. } = &*self.core;
+        self.core = Core::new(Arc::clone(store), rules.clone(), Some(Rehasher::new(admin)));
+        self
+    }
+
+    /// Accepts keys of which another system kept a slow hash, such as one of argon2 or bcrypt, where the rules
+    /// [accept imported keys](KeyRules::accepting_imported).
+    #[must_use]
+    pub fn slow_hashes(mut self, hashes: SlowHashes) -> Self {
+        self.slow = Some(hashes);
         self
     }
 
@@ -272,16 +306,24 @@ impl Scheme for ApiKey {
             Err(rejection) => return Answer::Now(from_place(Err(rejection), &key)),
         };
         let core = Arc::clone(&self.core);
-        found.map(move |found| from_place(core.judge(&key, id, found), &key))
+        match self.slow.clone().filter(|_| id.is_none()) {
+            None => found.map(move |found| from_place(core.judge(&key, id, found), &key)),
+            slow => found
+                .then(|found| or_slowly(slow, core, key, found))
+                .map(move |(core, key, found, checked)| from_place(core.judge_checked(&key, id, found, checked), &key)),
+        }
     }
 
     fn exposed(&self, key: PresentedKey) -> Answer<Exposure> {
         // What cannot be a key is none.
-        let Ok((_, found)) = self.find(key.as_str()) else { return Answer::Now(Exposure::worthless()) };
+        let Ok((id, found)) = self.find(key.as_str()) else { return Answer::Now(Exposure::worthless()) };
         let (core, revoker) = (Arc::clone(&self.core), self.revoker.clone());
-        found.map(move |found| {
-            let id = found.as_ref().ok().and_then(|record| Some(*record.as_ref()?.id()));
-            let exposure = core.judge_exposed(&key, found);
+        let slow = self.slow.clone().filter(|_| id.is_none());
+        found.then(|found| or_slowly(slow, core, key, found)).map(move |(core, key, found, checked)| {
+            let of = |found: &Found| found.as_ref().ok().and_then(|record| Some(*record.as_ref()?.id()));
+            let checked_id = checked.as_ref().ok().and_then(|checked| Some(*checked.as_ref()?.0.id()));
+            let id = of(&found).or(checked_id);
+            let exposure = core.judge_exposed_checked(&key, found, checked);
             match revoker.zip(id) {
                 Some((revoker, id)) => exposure.with_revocation(move || revoker.revoke(&id).map(|done| done.map(drop))),
                 None => exposure,

@@ -19,6 +19,7 @@ mod log;
 mod login;
 mod metadata;
 mod metrics;
+mod moved_in;
 mod optional;
 mod pipeline;
 mod properties;
