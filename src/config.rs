@@ -92,6 +92,13 @@ pub enum ConfigError {
         /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
         length: usize,
     },
+    /// Copies of keys would be good for longer than a revocation may take to be known.
+    CacheTime {
+        /// The time that was given.
+        given: Duration,
+        /// The longest that is possible.
+        most: Duration,
+    },
     /// A digest is not 64 hexadecimal digits.
     DigestText {
         /// How long the text is that was given. It may be a secret in the wrong place, so it is not shown.
@@ -338,6 +345,9 @@ impl fmt::Display for ConfigError {
             }
             Self::BearerContested { kind: Ownership::Form } => f.write_str("two schemes of one layer take JWTs"),
             Self::BearerContested { .. } => f.write_str("two schemes of one layer take bearer credentials of any form"),
+            Self::CacheTime { given, most } => {
+                write!(f, "{given:?} is too long for copies of keys, {most:?} is the most")
+            }
             Self::DigestText { length } => write!(f, "a digest is 64 hexadecimal digits, not a text of {length} bytes"),
             Self::KeyNetwork { given } => write!(f, "{given:?} is not a network such as \"10.0.0.0/8\""),
             Self::RateLimit { given } => {

@@ -32,9 +32,9 @@ pub mod web;
 pub use answer::{Answer, BoxFuture};
 #[cfg(feature = "api-key")]
 pub use api_key::{
-    AdminError, ApiKey, ApiKeyLayer, AuditAction, AuditEntry, DigestTag, Durability, FormatError, Found, IssueError,
-    IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore,
-    Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
+    AdminError, ApiKey, ApiKeyLayer, AuditAction, AuditEntry, Cached, DigestTag, Durability, FormatError, Found,
+    IssueError, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
+    KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
 pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
 #[cfg(any(feature = "introspection", feature = "jwks"))]

@@ -25,7 +25,7 @@ pub use locations::PresentedKey;
 pub use record::{KeyId, KeyRecord, RateLimit, Superseded};
 pub use slow::SlowHashes;
 pub use store::{
-    AdminError, AuditAction, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup,
+    AdminError, AuditAction, AuditEntry, Cached, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup,
     MemoryStore, Notice, NoticeSender, Notices, Page, StoreFn, store_fn,
 };
 

@@ -60,6 +60,16 @@ pub(super) fn count_fetch(from: &str, outcome: &'static str) {
     counter!("tower_keep_key_fetches_total", "from" => from.to_owned(), "outcome" => outcome).increment(1);
 }
 
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(super) fn count_key_changes(outcome: &'static str) {
+    counter!("tower_keep_key_changes_total", "outcome" => outcome).increment(1);
+}
+
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(super) fn count_key_store_failed() {
+    counter!("tower_keep_key_store_failures_total").increment(1);
+}
+
 #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
 pub(super) fn count_introspection(from: &str, outcome: &'static str) {
     counter!("tower_keep_introspections_total", "from" => from.to_owned(), "outcome" => outcome).increment(1);

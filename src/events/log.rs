@@ -150,6 +150,22 @@ pub(super) fn keys_not_fetched(from: &str, keys: usize, error: &(dyn Error + 'st
     warn!(target: "tower_keep", from, keys, error = field::display(Chain(error)), "keys_not_fetched");
 }
 
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(super) fn key_changes_told() {
+    info!(target: "tower_keep", "key_changes_told");
+}
+
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(super) fn key_changes_not_told(error: &(dyn Error + 'static)) {
+    warn!(target: "tower_keep", error = field::display(Chain(error)), "key_changes_not_told");
+}
+
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(super) fn key_store_failed(log: &RefusalLog, error: &(dyn Error + 'static)) {
+    let Some(suppressed) = log.admit(Cause::Unavailable) else { return };
+    warn!(target: "tower_keep", suppressed, error = field::display(Chain(error)), "key_store_failed");
+}
+
 #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
 pub(super) fn introspected(from: &str, active: bool) {
     debug!(target: "tower_keep", from, active, "introspected");

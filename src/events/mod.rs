@@ -12,6 +12,9 @@
 //! | `proxy_untrusted` | WARN, once for a layer | `peer`, `help` |
 //! | `keys_fetched` | INFO if they are others than before, else DEBUG | `from`, `keys`, `skipped`, `changed` |
 //! | `keys_not_fetched` | WARN | `from`, `keys`, `error` |
+//! | `key_changes_told` | INFO | |
+//! | `key_changes_not_told` | WARN | `error` |
+//! | `key_store_failed` | WARN | `suppressed`, `error` |
 //! | `introspected` | DEBUG | `from`, `active` |
 //! | `not_introspected` | WARN | `from`, `suppressed`, `error` |
 //!
@@ -25,7 +28,8 @@
 //! Refusals are logged up to a number a second (10 by default), counted apart for four classes, so that anonymous
 //! traffic can neither flood the log nor hide an outage or a known caller's attempts: no credential, a bad one, a good
 //! one that is not enough, faults of ours. `suppressed` says how many of its class were left out in the second before.
-//! Questions about tokens that fail are held to the same number, apart from refusals.
+//! Questions about tokens and keys that fail are held to the same number, apart from refusals. `key_changes_not_told` says that a
+//! store no longer tells [`Cached`](crate::Cached) which keys have changed, so that their copies are good for their time.
 //!
 //! # Metrics
 //!
@@ -38,6 +42,8 @@
 //! | `tower_keep_refused_total` | `cause`, `reason`, `report_only` |
 //! | `tower_keep_exposed_total` | `action` |
 //! | `tower_keep_key_fetches_total` | `from`, `outcome`: `changed`, `same` or `failed` |
+//! | `tower_keep_key_changes_total` | `outcome`: `told` or `not_told`, each time the link to a store comes up or goes down |
+//! | `tower_keep_key_store_failures_total` | |
 //! | `tower_keep_introspections_total` | `from`, `outcome`: `active`, `inactive` or `failed` |
 //!
 //! Every refusal is counted, and every question about a token, also one that the log leaves out; no question is asked about
@@ -124,6 +130,27 @@ pub(crate) fn keys_fetched(fetched: &KeysFetched<'_>) {
 pub(crate) fn keys_not_fetched(from: &str, keys: usize, error: &(dyn Error + 'static)) {
     log::keys_not_fetched(from, keys, error);
     count::count_fetch(from, "failed");
+}
+
+/// A store tells which keys have changed.
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(crate) fn key_changes_told() {
+    log::key_changes_told();
+    count::count_key_changes("told");
+}
+
+/// A store does not tell any more which keys have changed.
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(crate) fn key_changes_not_told(error: &(dyn Error + 'static)) {
+    log::key_changes_not_told(error);
+    count::count_key_changes("not_told");
+}
+
+/// A store was asked for a key, and there is no answer.
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(crate) fn key_store_failed(refusals: &RefusalLog, error: &(dyn Error + 'static)) {
+    log::key_store_failed(refusals, error);
+    count::count_key_store_failed();
 }
 
 /// A server was asked about a token, and said whether it is active.

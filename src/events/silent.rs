@@ -37,6 +37,17 @@ pub(super) fn keys_fetched(_: &KeysFetched<'_>) {}
 #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "nothing is fetched"))]
 pub(super) fn keys_not_fetched(_: &str, _: usize, _: &(dyn Error + 'static)) {}
 
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(super) fn key_changes_told() {}
+
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(super) fn key_changes_not_told(_: &(dyn Error + 'static)) {}
+
+#[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
+pub(super) fn key_store_failed(log: &RefusalLog, _: &(dyn Error + 'static)) {
+    log.admit(Cause::Unavailable);
+}
+
 #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]
 pub(super) fn introspected(_: &str, _: bool) {}
 

@@ -4,6 +4,7 @@
 
 mod admin;
 mod axum_stack;
+mod cached;
 mod challenges;
 mod credentials;
 mod ended;

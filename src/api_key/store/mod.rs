@@ -19,6 +19,7 @@
 //! ```
 
 mod audit;
+pub mod cached;
 mod change;
 mod closure;
 pub mod memory;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use audit::{AuditAction, AuditEntry};
+pub use cached::Cached;
 pub use change::KeyChange;
 pub use closure::{StoreFn, store_fn};
 pub use memory::MemoryStore;
