@@ -12,7 +12,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::{Copy, Place, Shared};
+use super::Shared;
+use super::copies::{Copy, Place};
 use crate::api_key::store::{Found, KeyStore};
 use crate::{StoreError, events};
 
