@@ -50,11 +50,17 @@ impl Core {
                 return Err(about(Rejection::invalid(reason)));
             }
         };
-        if let Some(reason) = record.fault(now) {
-            return Err(about(Rejection::invalid(reason)));
+        match record.fault(now) {
+            // Somebody said that whoever holds it is not welcome.
+            Some(reason @ "key_revoked") => return Err(about(Rejection::invalid(reason))),
+            Some(reason) => return Err(about(Rejection::invalid(reason).genuine())),
+            None => {}
         }
         if until.is_some_and(|until| until <= now) {
-            return Err(about(Rejection::invalid("key_superseded")));
+            return Err(about(Rejection::invalid("key_superseded").genuine()));
+        }
+        if !record.allows(key.peer()) {
+            return Err(about(elsewhere(key)));
         }
         self.store.seen(record.id(), now);
         let admission = Admission::new(Principal::from_identity(record, until));
@@ -125,6 +131,18 @@ enum Matching {
     None,
     /// None of those that can be told; another digest was made in a way that is not accepted here.
     Unknowable(DigestTag),
+}
+
+/// Refuses a good key that came from an address it is not good for, or from an address that nobody knows.
+fn elsewhere(key: &PresentedKey) -> Rejection {
+    match key.peer() {
+        Some(_) => Rejection::forbidden("key_network"),
+        None => Rejection::misconfigured(
+            "peer_unknown",
+            "a key is bound to networks, and the address of the client is unknown: `RequireHttps` has to stand outside of this \
+             layer, and to know the peer by `peer_from` or `peer`",
+        ),
+    }
 }
 
 fn pepper_missing(tag: DigestTag) -> Rejection {
