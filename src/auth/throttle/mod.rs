@@ -33,8 +33,8 @@
 //! An IPv4 address counts by itself, also where it is written as IPv6; of an IPv6 address the first 64 bits do, which are one
 //! network. While the address is unknown the throttle is **off**, and the log says `throttle_off`, once for a layer.
 //!
-//! What is counted stands in the memory of one process, in a table of a fixed size: where it is full, a client in the same
-//! eighth takes the place of the one that has the least left to wait. On N servers a client has N times the attempts.
+//! What is counted stands in the memory of one process, in a table of a fixed size. A client finds eight places that
+//! others may have; where none is free, it takes that of whoever has the least left to wait. Nothing else is searched. On N servers a client has N times the attempts.
 
 mod peers;
 
@@ -76,8 +76,8 @@ impl FailedAttempts {
         Self { attempts: attempts.max(1), per: per.min(PER_MAX), capacity: CAPACITY }
     }
 
-    /// Sets how many clients are counted at most, rounded up to a multiple of eight and up to 4 million. A client takes 24 to
-    /// 48 bytes.
+    /// Sets how many clients are counted at most, rounded up to a multiple of eight, and 4 million at most. The table takes
+    /// about 30 bytes for each where it is full: 2 MB by default.
     #[must_use]
     pub fn capacity(mut self, peers: usize) -> Self {
         self.capacity = peers.min(CAPACITY_MAX);
