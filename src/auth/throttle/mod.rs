@@ -33,8 +33,9 @@
 //! An IPv4 address counts by itself, also where it is written as IPv6; of an IPv6 address the first 64 bits do, which are one
 //! network. While the address is unknown the throttle is **off**, and the log says `throttle_off`, once for a layer.
 //!
-//! What is counted stands in the memory of one process, in a table of a fixed size. A client finds eight places that
-//! others may have; where none is free, it takes that of whoever has the least left to wait. Nothing else is searched. On N servers a client has N times the attempts.
+//! What is counted stands in the memory of one process, in a table of a fixed size. There are eight places that a
+//! client may take; where none is free, it takes that of whoever has the least left to wait. On N servers a client has N
+//! times the attempts.
 
 mod peers;
 
