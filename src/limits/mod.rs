@@ -139,7 +139,7 @@ impl KeyLimits {
         self
     }
 
-    /// Sets how many callers are counted at most, one at least. The default is 100,000; each takes about 300 bytes. Those who
+    /// Sets how many callers are counted at most, one at least. The default is 100,000; each takes about 200 bytes. Those who
     /// have all their requests again are forgotten first. Where that makes too little room, so is an eighth of the others, those
     /// that have the least left to wait: nobody is refused for want of room, and nobody is let through uncounted. Whoever is
     /// forgotten starts anew, so it takes more good credentials than there is room for to gain anything.
