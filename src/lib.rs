@@ -17,6 +17,8 @@ pub mod events;
 pub mod fetch;
 pub mod https;
 mod key_fault;
+#[cfg(feature = "limits")]
+pub mod limits;
 pub mod origin;
 pub mod principal;
 pub mod rejection;
@@ -36,7 +38,10 @@ pub use api_key::{
     IssueError, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
     KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
-pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
+pub use auth::{
+    Admission, Auth, AuthLayer, FailedAttempts, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder,
+    Scheme,
+};
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use bearer::Issuer;
 #[cfg(feature = "bearer")]
@@ -60,6 +65,8 @@ pub use fetch::HttpClientBuilder;
 pub use fetch::{HttpClient, Outage};
 pub use https::{Exposed, Exposure, Hsts, RequireHttps};
 pub use key_fault::{KeyFault, SkippedKey};
+#[cfg(feature = "limits")]
+pub use limits::KeyLimits;
 pub use origin::{Origin, Transport, TrustedProxies, mark_plain, mark_secure};
 pub use principal::{Anonymous, Principal};
 pub use rejection::{Cause, Rejection};

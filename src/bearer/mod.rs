@@ -186,6 +186,10 @@ impl Scheme for Bearer {
         }
     }
 
+    fn recall(&self, token: PresentedToken) -> Option<Admission> {
+        admit(Ok(self.verifier.remembered(&token)?)).ok()
+    }
+
     fn exposed(&self, token: PresentedToken) -> Answer<Exposure> {
         let denier = self.denier.clone();
         self.verifier.verify(&token).map(move |verdict| match verdict {

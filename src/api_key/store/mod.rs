@@ -51,6 +51,9 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Finds a record. Revoked, expired and future ones are found, too: it is the layer that judges them, so that each
     /// is answered in the same way and time.
     ///
+    /// An answer that comes later does nothing before it is polled for the first time. For a client that has failed
+    /// [too often](crate::auth::throttle) it is dropped right away, and nobody has to be asked then.
+    ///
     /// # Errors
     ///
     /// [`StoreError`] if it cannot be known whether there is one: the caller is answered 503, never 401.
