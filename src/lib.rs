@@ -19,6 +19,8 @@ pub mod https;
 mod key_fault;
 pub mod origin;
 pub mod principal;
+#[cfg(feature = "redis")]
+pub mod redis_server;
 pub mod rejection;
 pub mod scope;
 pub mod secret;
@@ -36,13 +38,16 @@ pub use api_key::{
     IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore,
     Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, store_fn,
 };
+#[cfg(feature = "redis")]
+pub use api_key::{RedisStore, RedisStoreBuilder};
 pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use bearer::Issuer;
 #[cfg(feature = "bearer")]
 pub use bearer::{
     Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Issuers, IssuersBuilder, Jwt, JwtBuilder,
-    KeySet, MemoryDenyList, PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
+    KeySet, MemoryDenyList, MemoryReplayStore, PresentedToken, ReplayStore, TokenFacts, TokenForm, TokenVerifier,
+    ToldBy, VerificationKey,
 };
 #[cfg(feature = "introspection")]
 pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
@@ -50,6 +55,8 @@ pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
 pub use bearer::{KeysStatus, RemoteKeys, Tenants};
 #[cfg(feature = "bearer")]
 pub use bearer::{ProtectedResource, ResourceMetadata};
+#[cfg(all(feature = "bearer", feature = "redis"))]
+pub use bearer::{RedisDenyList, RedisReplayStore};
 pub use catalogue::ScopeCatalogue;
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
@@ -62,6 +69,8 @@ pub use https::{Exposed, Exposure, Hsts, RequireHttps};
 pub use key_fault::{KeyFault, SkippedKey};
 pub use origin::{Origin, Transport, TrustedProxies, mark_plain, mark_secure};
 pub use principal::{Anonymous, Principal};
+#[cfg(feature = "redis")]
+pub use redis_server::RedisServer;
 pub use rejection::{Cause, Rejection};
 pub use scope::Scopes;
 pub use secret::Secret;

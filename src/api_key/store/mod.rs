@@ -23,6 +23,8 @@ mod change;
 mod closure;
 pub mod memory;
 mod notices;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod upkeep;
 
@@ -31,6 +33,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use audit::{AuditAction, AuditEntry};
 pub use change::KeyChange;
 pub use closure::{StoreFn, store_fn};
