@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, ProtocolVersion, Script};
+use redis::{Cmd, FromRedisValue, Script};
 
 use super::RedisServer;
 use super::barrier::Barrier;
@@ -23,7 +23,7 @@ pub(crate) struct Connected {
 impl Connected {
     /// Connects once, so that what is set up wrongly is found out at start.
     pub(crate) async fn to(server: RedisServer) -> Result<Arc<Self>, StoreError> {
-        let client = server.client(ProtocolVersion::RESP2)?;
+        let client = server.client()?;
         let link = Link::new(client.clone(), server.timeouts());
         let barrier = Barrier::new(Link::new(client, server.timeouts()), server.key(format_args!("written")));
         let (volatile, warned) = (AtomicBool::new(false), AtomicBool::new(false));

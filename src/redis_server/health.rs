@@ -1,7 +1,9 @@
 //! What a server says of itself: which process it is, and what a change on it survives.
 
+use std::collections::HashMap;
+
+use redis::RedisError;
 use redis::aio::MultiplexedConnection;
-use redis::{RedisError, Value};
 
 use super::store_error;
 use crate::StoreError;
@@ -49,11 +51,10 @@ impl Health {
             return Ok(Self { run_id, assurance });
         }
         // Managed servers do not show their settings.
-        let config: Result<Value, RedisError> =
+        let config: Result<HashMap<String, String>, RedisError> =
             redis::cmd("CONFIG").arg("GET").arg("appendfsync").query_async(connection).await;
-        let fsync = config.ok().and_then(|config| redis::from_redis_value::<Vec<String>>(config).ok());
-        let fsync = fsync.as_ref().and_then(|pair| pair.get(1)).map(String::as_str);
-        let assurance = match fsync {
+        let fsync = config.ok().and_then(|mut config| config.remove("appendfsync"));
+        let assurance = match fsync.as_deref() {
             Some("always") => Assurance::Always,
             Some("no") => {
                 Assurance::None("the server leaves it to the system when its log is on disk: `appendfsync no`")

@@ -1,10 +1,14 @@
 //! A connection that many share, and that is made anew when it breaks.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, PushInfo, PushKind, RedisError, Script,
+    ServerErrorKind,
+};
 use tokio::time::{Instant, timeout};
 
 use super::health::Health;
@@ -104,7 +108,21 @@ impl Link {
         if let Some(known) = self.known() {
             return known;
         }
+        let number = {
+            let mut state = self.lock();
+            state.made += 1;
+            state.made
+        };
+        // A connection that breaks while nobody uses it is not given to the next one who asks.
+        let link = Arc::downgrade(&self);
+        let dropped = move |push: PushInfo| {
+            if matches!(push.kind, PushKind::Disconnection) {
+                link.upgrade().inspect(|link| link.drop_if(number));
+            }
+            Ok::<_, Infallible>(())
+        };
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let config = config.set_push_sender(dropped);
         let connecting = async {
             let connection = self.client.get_multiplexed_async_connection_with_config(&config).await;
             let mut connection = connection.map_err(store_error)?;
@@ -118,8 +136,7 @@ impl Link {
         let mut state = self.lock();
         match outcome {
             Ok((connection, health)) => {
-                state.made += 1;
-                let live = Live { connection, health, number: state.made };
+                let live = Live { connection, health, number };
                 state.failed = None;
                 state.live = (!state.closed).then(|| live.clone());
                 Ok(live)

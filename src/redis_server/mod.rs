@@ -103,8 +103,8 @@ impl RedisServer {
         (self.connect_timeout, self.response_timeout)
     }
 
-    /// Makes a client, which is not connected yet.
-    pub(crate) fn client(&self, protocol: ProtocolVersion) -> Result<Client, StoreError> {
+    /// Makes a client, which is not connected yet. It is told of what happens to its connections, which needs RESP3.
+    pub(crate) fn client(&self) -> Result<Client, StoreError> {
         if ["rediss:", "valkeys:"].iter().any(|scheme| self.url.starts_with(scheme)) {
             tls::prepare()?;
         }
@@ -112,7 +112,7 @@ impl RedisServer {
             return Err(StoreError::misconfigured("the URL of the Redis server has a part behind `#`"));
         }
         let info = self.info().map_err(store_error)?;
-        let settings = info.redis_settings().clone().set_protocol(protocol);
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         Client::open(info.set_redis_settings(settings)).map_err(store_error)
     }
 

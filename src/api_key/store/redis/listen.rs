@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, Value};
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -61,7 +61,7 @@ async fn connect(
     sender: &NoticeSender,
     lost: &Arc<Notify>,
 ) -> Result<MultiplexedConnection, StoreError> {
-    let client = server.client(ProtocolVersion::RESP3)?;
+    let client = server.client()?;
     let prefix = server.key(format_args!("key:"));
     let (sender, lost, begins) = (sender.clone(), Arc::clone(lost), prefix.clone());
     let tell = move |push: PushInfo| {
