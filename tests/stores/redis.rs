@@ -6,6 +6,7 @@ mod faults;
 mod notices;
 mod rates;
 mod settings;
+mod tls;
 mod tokens;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Denial, DenyAdmin, DenyList, Rule, TokenFacts, ToldBy};
 use crate::redis_server::Connected;
-use crate::{Answer, Clock, RedisServer, StoreError, SystemClock};
+use crate::{Answer, Clock, Durability, RedisServer, StoreError, SystemClock};
 
 /// How often a denial is tried while others deny the same name.
 const TRIES: usize = 100;
@@ -87,8 +87,7 @@ impl RedisDenyList {
     }
 
     /// Returns whether a denial that is confirmed survives the end of the server and of its machine.
-    #[cfg(feature = "api-key")]
-    pub fn durability(&self) -> crate::Durability {
+    pub fn durability(&self) -> Durability {
         self.redis.durability()
     }
 

@@ -1,12 +1,13 @@
 //! Servers that are not as they should be.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use redis::Commands;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tower_keep::{
-    AdminError, KeyAdmin, KeyId, KeyStore, Lookup, RedisDenyList, RedisReplayStore, RedisServer, RedisStore, StoreError,
+    AdminError, Denial, DenyAdmin, DenyList, KeyAdmin, KeyId, KeyStore, Lookup, Notice, RedisDenyList,
+    RedisReplayStore, RedisServer, RedisStore, ReplayStore, StoreError, TokenFacts,
 };
 
 use super::{record, rules};
@@ -27,7 +28,7 @@ async fn refusal(server: RedisServer) -> (String, bool) {
 
 #[tokio::test]
 async fn a_wrong_password_is_a_mistake_in_the_settings() {
-    let server = Server::start(&[ALWAYS, &["--appendonly", "yes"]].concat());
+    let server = Server::start(ALWAYS);
     redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("correct").exec(&mut server.client()).unwrap();
     let address = server.url().split_off("redis://".len());
 
@@ -36,10 +37,6 @@ async fn a_wrong_password_is_a_mistake_in_the_settings() {
     let (none, passes) = refusal(RedisServer::new(server.url())).await;
     assert!(!passes, "{none}");
     RedisStore::connect(format!("redis://:correct@{address}")).await.expect("the right one is accepted");
-    redis::cmd("AUTH")
-        .arg("correct")
-        .exec(&mut redis::Client::open(format!("redis://:correct@{address}")).unwrap().get_connection().unwrap())
-        .unwrap();
 }
 
 #[tokio::test]
@@ -150,6 +147,59 @@ async fn a_user_that_may_not_is_a_mistake_in_the_settings() {
 }
 
 #[tokio::test]
+async fn a_change_that_the_disk_does_not_take_in_time_is_not_confirmed() {
+    let Some(program) = that_waits() else { return };
+    let server = Server::start_program(program, EVERY_SECOND);
+    let store = RedisStore::builder(server.place()).rules(rules()).connect().await.unwrap();
+    store.insert(record(1)).await.unwrap();
+    redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg("no").exec(&mut server.client()).unwrap();
+
+    let inserted = store.insert(record(2)).await;
+
+    let Err(AdminError::Store(StoreError::Unavailable { source, .. })) = inserted else { panic!("{inserted:?}") };
+    assert!(source.to_string().contains("not known to survive a crash"), "{source}");
+    assert!(store.find(&Lookup::Id(*record(1).id())).await.is_ok(), "and holds up nobody else");
+}
+
+#[tokio::test]
+async fn the_commands_that_the_documentation_names_are_enough() {
+    let commands = "+info +config|get +get +mget +set +del +exists +pttl +pexpire +pexpireat +zadd +zrem +zrangebylex +evalsha \
+                    +script|load +ping +client|tracking";
+    let servers = [
+        Some(("redis-server".into(), commands.to_owned())),
+        that_waits().map(|it| (it, format!("{commands} +waitaof"))),
+    ];
+    for (program, commands) in servers.into_iter().flatten() {
+        let server = Server::start_program(program, EVERY_SECOND);
+        let mut user = redis::cmd("ACL");
+        user.arg("SETUSER").arg("keys").arg("on").arg(">x").arg("~{keys}:*").arg("-@all");
+        commands.split_whitespace().for_each(|command| {
+            user.arg(command);
+        });
+        user.exec(&mut server.client()).unwrap();
+        let place = RedisServer::new(server.url().replace("redis://", "redis://keys:x@")).prefix("{keys}:");
+        let store = RedisStore::builder(place.clone()).rules(rules()).connect().await.unwrap();
+        let mut notices = store.notices().unwrap();
+        assert!(matches!(notices.next().await, Some(Notice::Connected)));
+
+        let known = record(1).imported();
+        store.insert(known.clone()).await.unwrap();
+        store.rotate(known.id(), Duration::from_secs(60)).await.unwrap();
+        store.seen(known.id(), SystemTime::now());
+        store.flush().await.unwrap();
+        store.revoke(known.id()).await.unwrap();
+        assert!(store.find(&Lookup::Digest(*known.digest())).await.unwrap().is_some());
+        assert_eq!(store.list(&Default::default(), None, 10).await.unwrap().records.len(), 1);
+        assert_eq!(store.sweep(SystemTime::now() + Duration::from_secs(60)).await.unwrap(), 1);
+        let list = RedisDenyList::connect(place.clone()).await.unwrap();
+        list.deny(Denial::subject("alice").until(SystemTime::now() + Duration::from_secs(60))).await.unwrap();
+        assert!(list.denies(&TokenFacts::new("alice")).await.unwrap());
+        let used = RedisReplayStore::connect(place).await.unwrap();
+        assert!(used.first_use("a", SystemTime::now() + Duration::from_secs(60)).await.unwrap());
+    }
+}
+
+#[tokio::test]
 async fn a_revocation_that_is_not_on_the_disk_is_not_confirmed() {
     let Some(program) = that_waits() else { return };
     let server = Server::start_program(program, EVERY_SECOND);
@@ -159,7 +209,10 @@ async fn a_revocation_that_is_not_on_the_disk_is_not_confirmed() {
 
     redis::cmd("CONFIG").arg("SET").arg("appendonly").arg("no").exec(&mut server.client()).unwrap();
     let revoked = store.revoke(known.id()).await;
+    let again = store.revoke(known.id()).await;
 
-    let Err(AdminError::Store(StoreError::Unavailable { source, .. })) = revoked else { panic!("{revoked:?}") };
-    assert!(source.to_string().contains("the change was made"), "{source}");
+    for outcome in [revoked, again] {
+        let Err(AdminError::Store(StoreError::Unavailable { source, .. })) = outcome else { panic!("{outcome:?}") };
+        assert!(source.to_string().contains("the change was made"), "{source}");
+    }
 }

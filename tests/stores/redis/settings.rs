@@ -76,6 +76,32 @@ async fn a_server_that_throws_entries_away_is_refused() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_is_looked_at_again() {
+    let mut server = Server::start(ALWAYS);
+    let place = server.place();
+    let store = RedisStore::builder(place).rules(rules()).connect().await.unwrap();
+    let nobody = Lookup::Id(*record(1).id());
+    assert_eq!(store.durability(), Durability::Durable);
+
+    server.kill();
+    server.start_again_with(&["--appendonly", "no"]);
+    while store.find(&nobody).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(store.durability(), Durability::Volatile);
+
+    server.kill();
+    server.start_again_with(&[ALWAYS, &["--maxmemory-policy", "allkeys-lru"]].concat());
+    let refused = loop {
+        match store.find(&nobody).await {
+            Err(StoreError::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            other => break other,
+        }
+    };
+    assert!(matches!(refused, Err(StoreError::Misconfigured { .. })), "{refused:?}");
+}
+
 #[tokio::test]
 async fn records_go_away_by_themselves_when_they_have_ended_long_ago() {
     let (server, own) = (shared(), prefix());

@@ -60,6 +60,12 @@ impl Server {
         until("the server answers", || self.try_client().is_some());
     }
 
+    /// Starts it with other settings, after it was killed.
+    pub(crate) fn start_again_with(&mut self, settings: &[&str]) {
+        self.settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        self.start_again();
+    }
+
     /// Kills it as a crash would.
     pub(crate) fn kill(&mut self) {
         let Some((mut shell, pid)) = self.running.take() else { return };
