@@ -21,6 +21,8 @@ mod key_fault;
 pub mod limits;
 pub mod origin;
 pub mod principal;
+#[cfg(feature = "redis")]
+pub mod redis_server;
 pub mod rejection;
 pub mod scope;
 pub mod secret;
@@ -38,6 +40,8 @@ pub use api_key::{
     IssueError, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
     KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
+#[cfg(feature = "redis")]
+pub use api_key::{RedisStore, RedisStoreBuilder};
 pub use auth::{
     Admission, Auth, AuthLayer, FailedAttempts, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder,
     Scheme,
@@ -47,7 +51,8 @@ pub use bearer::Issuer;
 #[cfg(feature = "bearer")]
 pub use bearer::{
     Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Issuers, IssuersBuilder, Jwt, JwtBuilder,
-    KeySet, MemoryDenyList, PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
+    KeySet, MemoryDenyList, MemoryReplayStore, PresentedToken, ReplayStore, TokenFacts, TokenForm, TokenVerifier,
+    ToldBy, VerificationKey,
 };
 #[cfg(feature = "introspection")]
 pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
@@ -55,6 +60,8 @@ pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
 pub use bearer::{KeysStatus, RemoteKeys, Tenants};
 #[cfg(feature = "bearer")]
 pub use bearer::{ProtectedResource, ResourceMetadata};
+#[cfg(all(feature = "bearer", feature = "redis"))]
+pub use bearer::{RedisDenyList, RedisReplayStore};
 pub use catalogue::ScopeCatalogue;
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
@@ -69,6 +76,8 @@ pub use key_fault::{KeyFault, SkippedKey};
 pub use limits::KeyLimits;
 pub use origin::{Origin, Transport, TrustedProxies, mark_plain, mark_secure};
 pub use principal::{Anonymous, Principal};
+#[cfg(feature = "redis")]
+pub use redis_server::RedisServer;
 pub use rejection::{Cause, Rejection};
 pub use scope::Scopes;
 pub use secret::Secret;

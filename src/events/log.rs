@@ -125,6 +125,11 @@ pub(crate) fn proxy_untrusted(peer: Option<IpAddr>) {
     );
 }
 
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "all stores last"))]
+pub(crate) fn store_volatile(store: &'static str, help: &'static str) {
+    warn!(target: "tower_keep", store, help, "store_volatile");
+}
+
 pub(crate) fn peer_unknown() {
     warn!(
         target: "tower_keep",

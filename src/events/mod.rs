@@ -18,6 +18,7 @@
 //! | `key_store_failed` | WARN | `suppressed`, `error` |
 //! | `introspected` | DEBUG | `from`, `active` |
 //! | `not_introspected` | WARN | `from`, `suppressed`, `error` |
+//! | `store_volatile` | WARN, once for a store | `store`, `help` |
 //!
 //! The target is `tower_keep` for all of them. What the reasons of tokens mean and what helps stands in
 //! `bearer::jwt`, those of requests over an insecure transport in [`origin`](crate::origin). `limited` is a caller over its
@@ -25,6 +26,7 @@
 //! an address that it is not good for, and `peer_unknown` one from an address that nobody knows. `action` is what
 //! [`Exposed::name`](crate::Exposed::name) says, `unknown` where it could not be found out what a credential is worth, or
 //! `skipped` where there were too many at once to look;
+//! `store` says what confirms changes that a crash may undo;
 //! `from` is the URL of an issuer, of its keys, or where it is asked about tokens; `active` is what it says of one. An admitted request also records `auth.subject`, `auth.credential_id` and
 //! `auth.scheme` on the current span, where the span declares these fields.
 //!
@@ -75,6 +77,8 @@ use crate::auth::THROTTLED;
 use crate::rejection::{Cause, Rejection};
 use crate::{Exposed, Principal};
 
+#[cfg(feature = "redis")]
+pub(crate) use log::store_volatile;
 pub(crate) use log::{peer_unknown, proxy_untrusted, throttle_off};
 
 pub(crate) fn admitted(principal: &Principal) {

@@ -8,6 +8,9 @@ use crate::{Cause, Exposed, Principal, Rejection};
 
 pub(crate) fn peer_unknown() {}
 
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "all stores last"))]
+pub(crate) fn store_volatile(_: &'static str, _: &'static str) {}
+
 pub(crate) fn proxy_untrusted(_: Option<IpAddr>) {}
 
 pub(crate) fn throttle_off() {}

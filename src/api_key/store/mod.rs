@@ -24,6 +24,8 @@ mod change;
 mod closure;
 pub mod memory;
 mod notices;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod upkeep;
 
@@ -32,6 +34,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use audit::{AuditAction, AuditEntry};
 pub use cached::Cached;
 pub use change::KeyChange;
