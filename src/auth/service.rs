@@ -100,7 +100,7 @@ impl<C: Scheme, R> Gate<C, R> {
             false => self.guard.leftover(head, matches!(taken, Ok(Some(_)))),
         };
         match (taken, leftover) {
-            (Err(rejection), _) | (Ok(_), Err(rejection)) => Examined::Now(Err(self.unless_throttled(rejection, head))),
+            (Err(rejection), _) | (Ok(_), Err(rejection)) => Examined::Now(Err(rejection)),
             (Ok(None), Ok(())) => Examined::Now(self.without_credential(head)),
             (Ok(Some(credential)), Ok(())) => {
                 if let Some(throttle) = &self.throttle
@@ -122,14 +122,6 @@ impl<C: Scheme, R> Gate<C, R> {
     fn recall(&self, credential: C::Credential, head: &Parts, rejection: Rejection) -> Verdict {
         secure(head)?;
         self.scheme.recall(credential).map(Pass::Admitted).ok_or(rejection)
-    }
-
-    /// Returns the refusal of a failed attempt; 429 for a client that had too many of them.
-    fn unless_throttled(&self, rejection: Rejection, head: &Parts) -> Rejection {
-        match &self.throttle {
-            Some(throttle) if rejection.is_failed_attempt() => throttle.refusal(&head.extensions).unwrap_or(rejection),
-            _ => rejection,
-        }
     }
 
     fn without_credential(&self, head: &Parts) -> Verdict {
