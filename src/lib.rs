@@ -36,6 +36,10 @@ pub use api_key::{
     IssueError, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
     KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
+#[cfg(feature = "postgres")]
+pub use api_key::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "sqlite")]
+pub use api_key::{SqliteStore, SqliteStoreBuilder};
 pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use bearer::Issuer;
