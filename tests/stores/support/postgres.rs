@@ -85,6 +85,10 @@ impl Server {
         self.url(&name)
     }
 
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}:a-password@127.0.0.1:{}/{database}", self.port)
     }
