@@ -38,8 +38,8 @@ pub use builder::PostgresStoreBuilder;
 use super::sql::{Settings, Told, admin_error, within};
 use super::upkeep::{Kept, Upkeep};
 use super::{
-    AdminError, AuditAction, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notice,
-    Notices, Page,
+    AdminError, AuditAction, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notices,
+    Page,
 };
 use crate::api_key::{KeyId, KeyRecord, KeyRules};
 use crate::{Answer, BoxFuture, StoreError};
