@@ -1,6 +1,7 @@
 //! What the tests of stores share.
 
 pub mod postgres;
+pub mod redis;
 
 use std::future::Future;
 use std::time::Duration;

@@ -50,7 +50,16 @@ pub(super) struct Copies {
 pub(super) struct Copy {
     pub(super) record: Arc<KeyRecord>,
     pub(super) until: Instant,
+    /// When it is asked for again if it is used, so that a key that is used stays known.
+    pub(super) refresh_at: Instant,
     pub(super) epoch: u64,
+}
+
+/// What is known of a key.
+pub(super) struct Known {
+    pub(super) record: Option<Arc<KeyRecord>>,
+    /// Whether it is time to ask for it again, apart from whoever wants it now.
+    pub(super) is_due: bool,
 }
 
 impl Copies {
@@ -65,10 +74,11 @@ impl Copies {
     }
 
     /// Finds what is good, and not in doubt.
-    pub(super) fn find(&self, place: &Place, now: Instant, doubts: &Doubts) -> Option<Option<Arc<KeyRecord>>> {
+    pub(super) fn find(&self, place: &Place, now: Instant, doubts: &Doubts) -> Option<Known> {
         match self.record(place) {
-            Some(copy) if now < copy.until => (!doubts.hold(copy.epoch, now)).then_some(Some(copy.record)),
-            _ => self.unknown.find(place, now).map(|()| None),
+            Some(copy) if now < copy.until => (!doubts.hold(copy.epoch, now))
+                .then(|| Known { is_due: copy.refresh_at <= now, record: Some(copy.record) }),
+            _ => self.unknown.find(place, now).map(|()| Known { record: None, is_due: false }),
         }
     }
 

@@ -11,7 +11,8 @@
 //! # How long a copy is good
 //!
 //! A record is found in memory for 10 seconds after it was read, and that there is none for 2 seconds; then the store is asked
-//! again, and nobody is served what is older. Whether a key is revoked, expired or not yet good is judged each time it comes,
+//! again, and nobody is served what is older. A key that is used in the last two of these seconds is asked for ahead of time,
+//! apart from its request, so that nobody waits. Whether a key is revoked, expired or not yet good is judged each time it comes,
 //! by the copy.
 //!
 //! A store that tells of changes ([`KeyStore::notices`]) makes copies of changed records end at once: those of PostgreSQL,
@@ -248,7 +249,12 @@ impl<S: KeyStore> KeyStore for Cached<S> {
         let place = Place::of(by);
         self.0.listen();
         match self.0.copies.find(&place, Instant::now(), &self.0.doubts) {
-            Some(found) => Answer::Now(Ok(found)),
+            Some(known) => {
+                if known.is_due {
+                    self.0.refresh(place);
+                }
+                Answer::Now(Ok(known.record))
+            }
             None => Answer::later(Arc::clone(&self.0).load(place)),
         }
     }
