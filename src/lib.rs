@@ -36,6 +36,8 @@ pub use api_key::{
     IssueError, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
     KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
+#[cfg(feature = "file")]
+pub use api_key::{FileStatus, FileStore, FileStoreBuilder, KeyFileError};
 pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use bearer::Issuer;

@@ -28,6 +28,8 @@ pub use store::{
     AdminError, AuditAction, AuditEntry, Cached, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup,
     MemoryStore, Notice, NoticeSender, Notices, Page, StoreFn, store_fn,
 };
+#[cfg(feature = "file")]
+pub use store::{FileStatus, FileStore, FileStoreBuilder, KeyFileError};
 
 use judge::Core;
 use locations::{Locations, Place};
