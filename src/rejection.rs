@@ -174,6 +174,7 @@ pub struct Rejection {
 /// What few rejections have.
 #[derive(Clone, Default)]
 struct More {
+    genuine: bool,
     credential_id: Option<Box<str>>,
     scopes: Scopes,
     params: Vec<(&'static str, String)>,
@@ -265,6 +266,13 @@ impl Rejection {
         self
     }
 
+    /// Says that the credential was proven to be genuine, though it is not good now: it has expired, say. It does not count as a
+    /// failed attempt then; see [`throttle`](crate::auth::throttle).
+    #[must_use]
+    pub fn genuine(self) -> Self {
+        self.edit(|more| more.genuine = true)
+    }
+
     /// Adds the public id of the key or token, for the log.
     #[must_use]
     pub fn about(self, credential_id: impl Into<Box<str>>) -> Self {
@@ -337,6 +345,11 @@ impl Rejection {
         self.more().is_none_or(|More { scopes, params, headers, retry_after, .. }| {
             scopes.is_empty() && params.is_empty() && headers.is_empty() && retry_after.is_none()
         })
+    }
+
+    /// Returns whether somebody presented a credential that never was good, or is so no more since somebody said so.
+    pub(crate) fn is_failed_attempt(&self) -> bool {
+        self.cause == Cause::Invalid && !self.more().is_some_and(|more| more.genuine)
     }
 
     pub(crate) const fn challenge_scheme(&self) -> Option<&'static str> {

@@ -102,12 +102,26 @@ impl<C: Scheme, R> Gate<C, R> {
         match (taken, leftover) {
             (Err(rejection), _) | (Ok(_), Err(rejection)) => Examined::Now(Err(rejection)),
             (Ok(None), Ok(())) => Examined::Now(self.without_credential(head)),
-            (Ok(Some(credential)), Ok(())) => match secure(head).map(|()| self.scheme.verify(credential)) {
-                Ok(Answer::Now(verdict)) => Examined::Now(verdict.map(Pass::Admitted)),
-                Ok(Answer::Later(verdict)) => Examined::Later(verdict),
-                Err(rejection) => Examined::Now(Err(rejection)),
-            },
+            (Ok(Some(credential)), Ok(())) => {
+                if let Some(throttle) = &self.throttle
+                    && let Some(rejection) = throttle.refusal(&head.extensions)
+                {
+                    return Examined::Now(self.recall(credential, head, rejection));
+                }
+                match secure(head).map(|()| self.scheme.verify(credential)) {
+                    Ok(Answer::Now(verdict)) => Examined::Now(verdict.map(Pass::Admitted)),
+                    Ok(Answer::Later(verdict)) => Examined::Later(verdict),
+                    Err(rejection) => Examined::Now(Err(rejection)),
+                }
+            }
         }
+    }
+
+    /// Lets a client in that has failed too often, if memory proves its credential good.
+    #[cold]
+    fn recall(&self, credential: C::Credential, head: &Parts, rejection: Rejection) -> Verdict {
+        secure(head)?;
+        self.scheme.recall(credential).map(Pass::Admitted).ok_or(rejection)
     }
 
     fn without_credential(&self, head: &Parts) -> Verdict {

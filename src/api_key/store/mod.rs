@@ -26,6 +26,14 @@ mod closure;
 pub mod file;
 pub mod memory;
 mod notices;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod upkeep;
 
@@ -34,6 +42,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use audit::{AuditAction, AuditEntry};
 pub use cached::Cached;
 pub use change::KeyChange;
@@ -42,6 +52,10 @@ pub use closure::{StoreFn, store_fn};
 pub use file::{FileStatus, FileStore, FileStoreBuilder, KeyFileError};
 pub use memory::MemoryStore;
 pub use notices::{Notice, NoticeSender, Notices};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteStore, SqliteStoreBuilder};
 
 use super::issue::after;
 use super::{IssueError, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyRules, NewKey};
@@ -54,6 +68,9 @@ pub type Found = Result<Option<Arc<KeyRecord>>, StoreError>;
 pub trait KeyStore: Send + Sync + 'static {
     /// Finds a record. Revoked, expired and future ones are found, too: it is the layer that judges them, so that each
     /// is answered in the same way and time.
+    ///
+    /// An answer that comes later does nothing before it is polled for the first time. For a client that has failed
+    /// [too often](crate::auth::throttle) it is dropped right away, and nobody has to be asked then.
     ///
     /// # Errors
     ///
