@@ -21,7 +21,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
 use tower_keep::{
-    ApiKeyLayer, Cached, KeyAdmin, KeyFormat, KeyHasher, KeyRules, PostgresStore, RedisServer, RedisStore, SqliteStore,
+    ApiKeyLayer, Cached, FileStore, KeyAdmin, KeyFormat, KeyHasher, KeyRules, PostgresStore, RedisServer, RedisStore,
+    SqliteStore,
 };
 
 /// Says to this program that it is a node, and over which store.
@@ -41,6 +42,10 @@ pub async fn open(url: &str) -> Arc<dyn KeyAdmin> {
         "redis" => {
             let (url, prefix) = url.split_once('#').unwrap_or((url, "{nodes}:"));
             Arc::new(RedisStore::builder(RedisServer::new(url).prefix(prefix)).rules(rules()).open().await.unwrap())
+        }
+        "file" => {
+            let path = url.strip_prefix("file:").unwrap();
+            Arc::new(FileStore::builder().rules(rules()).create_if_missing().open(path).unwrap())
         }
         other => panic!("no store is reached by {other}"),
     }

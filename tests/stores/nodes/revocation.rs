@@ -156,6 +156,12 @@ async fn a_revocation_is_told_over_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_is_told_over_a_file() {
+    let (_folder, url) = file("file:{}/keys.toml");
+    travels("file", &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_keys_revoked_under_load_over_postgresql_are_refused() {
     let url = postgres::shared().database();
     none_of_many_is_admitted_afterwards("PostgreSQL", &url, 10_000).await;
