@@ -66,6 +66,8 @@ pub use bearer::{
 pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
 #[cfg(feature = "jwks")]
 pub use bearer::{KeysStatus, RemoteKeys, Tenants};
+#[cfg(all(feature = "bearer", feature = "postgres"))]
+pub use bearer::{PostgresDenyList, PostgresReplayStore};
 #[cfg(feature = "bearer")]
 pub use bearer::{ProtectedResource, ResourceMetadata};
 #[cfg(all(feature = "bearer", feature = "redis"))]

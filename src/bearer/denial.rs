@@ -16,14 +16,20 @@
 //! ```
 
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod written;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use self::memory::MemoryDenyList;
+#[cfg(feature = "postgres")]
+pub use self::postgres::PostgresDenyList;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisDenyList;
 

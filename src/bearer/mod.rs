@@ -11,6 +11,8 @@ pub mod issuers;
 pub mod jwks;
 pub mod jwt;
 pub mod metadata;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod replay;
 mod verified;
 mod verifier;
@@ -23,6 +25,8 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
+#[cfg(feature = "postgres")]
+pub use denial::PostgresDenyList;
 #[cfg(feature = "redis")]
 pub use denial::RedisDenyList;
 pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts, ToldBy};
@@ -40,6 +44,8 @@ pub use jwks::{KeysStatus, RemoteKeys};
 pub use jwt::SigningKey;
 pub use jwt::{Algorithm, Jwt, JwtBuilder};
 pub use metadata::{ProtectedResource, ResourceMetadata};
+#[cfg(feature = "postgres")]
+pub use replay::PostgresReplayStore;
 #[cfg(feature = "redis")]
 pub use replay::RedisReplayStore;
 pub use replay::{MemoryReplayStore, ReplayStore};

@@ -15,6 +15,8 @@
 //! ```
 
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 
@@ -22,6 +24,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use self::memory::MemoryReplayStore;
+#[cfg(feature = "postgres")]
+pub use self::postgres::PostgresReplayStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisReplayStore;
 

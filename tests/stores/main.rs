@@ -5,6 +5,7 @@
 
 mod nodes;
 mod postgres;
+mod postgres_tokens;
 mod redis;
 mod sqlite;
 mod support;
