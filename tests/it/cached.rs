@@ -393,6 +393,23 @@ async fn a_store_that_is_down_leaves_copies_good_for_their_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flood_of_unknown_keys_keeps_nobody_from_a_copy_that_is_in_doubt() {
+    let (far, issued, _) = Far::with_key();
+    let layer = ApiKeyLayer::new(Cached::new(far.clone()));
+    status(layer.clone(), with_key(&issued)).await;
+    settle().await;
+    status(layer.clone(), with_key(&issued)).await;
+    far.set(Weather::Hanging);
+    far.tell(Notice::Disconnected(outage())).await;
+    for _ in 0..300 {
+        tokio::spawn(status(layer.clone(), with_key(&far.rules().issue(NewKey::for_owner("x")).unwrap())));
+    }
+    settle().await;
+
+    assert_eq!(status(layer, with_key(&issued)).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_imported_key_is_revoked_by_its_id_wherever_it_was_found() {
     let (far, ..) = Far::with_key();
     let key = "an-old-key-of-some-other-system";

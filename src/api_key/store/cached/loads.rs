@@ -71,13 +71,16 @@ impl<S: KeyStore> Shared<S> {
     pub(super) async fn load(self: Arc<Self>, place: Place) -> Found {
         let is_in_doubt = self.copies.record(&place).is_some_and(|copy| Instant::now() < copy.until);
         let wait = if is_in_doubt { DOUBT.min(self.settings.timeout) } else { self.settings.timeout };
-        let mut outcome = self.join(place)?;
-        let found = match timeout(wait, outcome.wait_for(Option::is_some)).await {
-            Ok(Ok(found)) => found.clone(),
-            // It was not answered in time, or ended without an answer.
-            _ => None,
+        let late = || Err(StoreError::unavailable("the key store did not answer in time"));
+        let found = match self.join(place) {
+            Ok(mut outcome) => match timeout(wait, outcome.wait_for(Option::is_some)).await {
+                Ok(Ok(found)) => found.clone().unwrap_or_else(late),
+                // It was not answered in time, or ended without an answer.
+                _ => late(),
+            },
+            Err(error) => Err(error),
         };
-        match found.unwrap_or_else(|| Err(StoreError::unavailable("the key store did not answer in time"))) {
+        match found {
             Err(error @ StoreError::Unavailable { .. }) => {
                 let now = Instant::now();
                 match self.copies.record(&place).filter(|copy| now < copy.until + self.settings.stale) {
