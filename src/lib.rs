@@ -26,6 +26,8 @@ pub mod redis_server;
 pub mod rejection;
 pub mod scope;
 pub mod secret;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 mod standing;
 mod store_error;
 #[cfg(feature = "testing")]

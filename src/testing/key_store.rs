@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::TestClock;
 use crate::api_key::Superseded;
 use crate::{
-    AdminError, AuditAction, DigestTag, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId,
-    KeyRecord, KeyRules, Lookup, NewKey, Notice, RateLimit, Secret,
+    AdminError, AuditAction, BoxFuture, DigestTag, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher,
+    KeyId, KeyRecord, KeyRules, Lookup, NewKey, Notice, RateLimit, Secret,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -294,7 +294,7 @@ impl Subject {
             let (store, id) = (Arc::clone(&self.store), *issued.id());
             async move { store.rotate(&id, HOUR).await.map(drop) }
         });
-        let all: Vec<std::pin::Pin<Box<dyn Future<Output = Result<(), AdminError>> + Send>>> =
+        let all: Vec<BoxFuture<Result<(), AdminError>>> =
             rotations.map(|rotation| Box::pin(rotation) as _).chain([Box::pin(revocation) as _]).collect();
         at_once(all).await;
         assert!(self.found(issued.id()).await.revoked_at().is_some(), "no rotation undoes a revocation");

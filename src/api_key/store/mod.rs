@@ -85,7 +85,7 @@ pub trait KeyStore: Send + Sync + 'static {
         KeyRules::default()
     }
 
-    /// Starts to tell of changes, for somebody who keeps copies of records, as [`Cached`](crate::Cached) does. Nothing if the
+    /// Starts to tell of changes, for somebody who keeps copies of records, as [`Cached`] does. Nothing if the
     /// store does not tell, which is the default: a copy is then good for its time.
     fn notices(&self) -> Option<Notices> {
         None

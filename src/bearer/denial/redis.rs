@@ -43,7 +43,7 @@ return 1
 /// use tower_keep::{Denial, DenyAdmin, RedisDenyList};
 ///
 /// # async fn run() -> Result<(), tower_keep::StoreError> {
-/// let denied = RedisDenyList::connect("redis://redis.internal").await?;
+/// let denied = RedisDenyList::open("redis://redis.internal").await?;
 /// denied.deny(Denial::token("a7f3")).await?; // is on the server's disk now
 /// // Jwt::with_keys(..).deny_list(denied.clone())
 /// # Ok(())
@@ -63,7 +63,7 @@ impl RedisDenyList {
     ///
     /// [`StoreError::Unavailable`] if the server is out of reach, [`StoreError::Misconfigured`] if the URL or the password is
     /// wrong, or the server throws entries away when its memory is full.
-    pub async fn connect(server: impl Into<RedisServer>) -> Result<Self, StoreError> {
+    pub async fn open(server: impl Into<RedisServer>) -> Result<Self, StoreError> {
         let redis = Connected::to(server.into()).await?;
         Ok(Self { redis, replace: Arc::new(Script::new(REPLACE)), clock: Arc::new(SystemClock) })
     }

@@ -25,7 +25,7 @@ const LONGER: Duration = Duration::from_secs(60);
 /// use tower_keep::{RedisReplayStore, ReplayStore};
 ///
 /// # async fn run() -> Result<(), tower_keep::StoreError> {
-/// let used = RedisReplayStore::connect("redis://redis.internal").await?;
+/// let used = RedisReplayStore::open("redis://redis.internal").await?;
 /// let is_first = used.first_use("dpop:a7f3", SystemTime::now() + Duration::from_secs(60)).await?;
 /// # Ok(())
 /// # }
@@ -43,7 +43,7 @@ impl RedisReplayStore {
     ///
     /// [`StoreError::Unavailable`] if the server is out of reach, [`StoreError::Misconfigured`] if the URL or the password is
     /// wrong, or the server throws entries away when its memory is full.
-    pub async fn connect(server: impl Into<RedisServer>) -> Result<Self, StoreError> {
+    pub async fn open(server: impl Into<RedisServer>) -> Result<Self, StoreError> {
         Ok(Self { redis: Connected::to(server.into()).await?, clock: Arc::new(SystemClock) })
     }
 

@@ -20,7 +20,10 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
-use tower_keep::{ApiKeyLayer, Cached, KeyAdmin, KeyFormat, KeyHasher, KeyRules, RedisServer, RedisStore};
+use tower_keep::{
+    ApiKeyLayer, Cached, FileStore, KeyAdmin, KeyFormat, KeyHasher, KeyRules, PostgresStore, RedisServer, RedisStore,
+    SqliteStore,
+};
 
 /// Says to this program that it is a node, and over which store.
 const STORE: &str = "TOWER_KEEP_TEST_NODE";
@@ -34,9 +37,15 @@ pub fn rules() -> KeyRules {
 /// Opens a store by its URL, with the rules of all nodes.
 pub async fn open(url: &str) -> Arc<dyn KeyAdmin> {
     match url.split_once(':').unwrap().0 {
+        "sqlite" => Arc::new(SqliteStore::builder().rules(rules()).open(url).await.unwrap()),
+        "postgres" => Arc::new(PostgresStore::builder().rules(rules()).open(url).await.unwrap()),
         "redis" => {
             let (url, prefix) = url.split_once('#').unwrap_or((url, "{nodes}:"));
-            Arc::new(RedisStore::builder(RedisServer::new(url).prefix(prefix)).rules(rules()).connect().await.unwrap())
+            Arc::new(RedisStore::builder(RedisServer::new(url).prefix(prefix)).rules(rules()).open().await.unwrap())
+        }
+        "file" => {
+            let path = url.strip_prefix("file:").unwrap();
+            Arc::new(FileStore::builder().rules(rules()).create_if_missing().open(path).unwrap())
         }
         other => panic!("no store is reached by {other}"),
     }

@@ -10,7 +10,7 @@ use tokio::time::{interval, sleep};
 use tower_keep::{IssuedKey, KeyAdmin, Lookup, NewKey};
 
 use super::{Node, open, report};
-use crate::support::redis;
+use crate::support::{postgres, redis};
 
 /// How many requests come in a second.
 const RATE: u64 = 500;
@@ -29,6 +29,20 @@ struct Answer {
     took: Duration,
     known: bool,
     status: StatusCode,
+}
+
+impl Mortal for (postgres::Server, String) {
+    fn url(&self) -> String {
+        self.1.clone()
+    }
+
+    fn kill(&mut self) {
+        self.0.kill();
+    }
+
+    async fn restart(&mut self) {
+        tokio::task::block_in_place(|| self.0.run_again());
+    }
 }
 
 impl Mortal for redis::Server {
@@ -156,6 +170,13 @@ async fn survives(what: &str, mut server: impl Mortal) {
     while node.ask(known.key().expose()).await != StatusCode::UNAUTHORIZED {
         assert!(confirmed.elapsed() < Duration::from_secs(5), "revocations are told again");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_may_be_killed_under_load() {
+    let server = postgres::Server::start();
+    let database = server.database();
+    survives("PostgreSQL", (server, database)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

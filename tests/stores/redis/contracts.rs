@@ -11,17 +11,17 @@ use crate::support::redis::{ALWAYS, EVERY_SECOND, Server, shared, that_waits};
 
 async fn keeps_the_contracts(server: &Server) {
     key_store_contract(async |rules| {
-        let store = RedisStore::builder(server.place()).rules(rules).connect().await.unwrap();
+        let store = RedisStore::builder(server.place()).rules(rules).open().await.unwrap();
         assert_eq!(store.durability(), Durability::Durable);
         Arc::new(store) as _
     })
     .await;
     deny_list_contract(async |clock| {
-        Arc::new(RedisDenyList::connect(server.place()).await.unwrap().with_clock(clock)) as _
+        Arc::new(RedisDenyList::open(server.place()).await.unwrap().with_clock(clock)) as _
     })
     .await;
     replay_store_contract(async |clock| {
-        Arc::new(RedisReplayStore::connect(server.place()).await.unwrap().with_clock(clock)) as _
+        Arc::new(RedisReplayStore::open(server.place()).await.unwrap().with_clock(clock)) as _
     })
     .await;
 }

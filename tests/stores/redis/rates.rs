@@ -11,7 +11,7 @@ use crate::support::redis::shared;
 #[ignore = "it measures"]
 async fn rates() {
     let place = shared().place();
-    let store = RedisStore::builder(place.clone()).rules(rules()).connect().await.unwrap();
+    let store = RedisStore::builder(place.clone()).rules(rules()).open().await.unwrap();
     let records: Vec<_> = (0..100_000).map(record).collect();
     let ids: Vec<_> = records.iter().map(|record| *record.id()).collect();
 
@@ -28,7 +28,7 @@ async fn rates() {
     times.sort();
     println!("find: {:?} in the median, {:?} at the 99th", times[times.len() / 2], times[times.len() * 99 / 100]);
 
-    let used = RedisReplayStore::connect(place).await.unwrap();
+    let used = RedisReplayStore::open(place).await.unwrap();
     let start = Instant::now();
     let until = SystemTime::now() + Duration::from_secs(60);
     let users = (0..50).map(|user| {

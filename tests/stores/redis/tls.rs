@@ -24,7 +24,7 @@ async fn a_certificate_has_to_be_one_that_the_machine_trusts() {
     let _server = Server::start(&[ALWAYS, &files, &["--tls-port", &port, "--tls-auth-clients", "no"]].concat());
     let url = format!("rediss://127.0.0.1:{port}");
 
-    let unknown = RedisStore::connect(url.as_str()).await;
+    let unknown = RedisStore::open(url.as_str()).await;
     // What a machine trusts is read from the environment, and that is the same for all tests of a process.
     let mut trusting = Command::new(env::current_exe().unwrap());
     trusting.args(["--exact", "redis::tls::keys_are_kept_over_tls", "--ignored"]);
@@ -39,7 +39,7 @@ async fn a_certificate_has_to_be_one_that_the_machine_trusts() {
 #[ignore = "another test calls it, in a process that trusts a certificate"]
 async fn keys_are_kept_over_tls() {
     let Ok(url) = env::var(URL) else { return };
-    let store = RedisStore::builder(url).rules(rules()).connect().await.unwrap();
+    let store = RedisStore::builder(url).rules(rules()).open().await.unwrap();
     let record = record(1);
 
     store.insert(record.clone()).await.unwrap();

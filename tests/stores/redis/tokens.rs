@@ -16,8 +16,7 @@ fn in_a_minute() -> SystemTime {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_hundred_uses_on_two_processes_one_is_the_first() {
     let place = shared().place();
-    let stores =
-        [RedisReplayStore::connect(place.clone()).await.unwrap(), RedisReplayStore::connect(place).await.unwrap()];
+    let stores = [RedisReplayStore::open(place.clone()).await.unwrap(), RedisReplayStore::open(place).await.unwrap()];
     for id in ["a", "b", "c"] {
         let until = in_a_minute();
         let uses = (0..100).map(|n| {
@@ -37,8 +36,8 @@ async fn of_a_hundred_uses_on_two_processes_one_is_the_first() {
 #[tokio::test]
 async fn a_denial_is_told_on_every_process_and_can_be_taken_back() {
     let place = shared().place();
-    let one = RedisDenyList::connect(place.clone()).await.unwrap();
-    let other = RedisDenyList::connect(place).await.unwrap();
+    let one = RedisDenyList::open(place.clone()).await.unwrap();
+    let other = RedisDenyList::open(place).await.unwrap();
     let alice = TokenFacts::new("alice");
     let denial = Denial::subject("alice").issued_before(SystemTime::now()).until(in_a_minute());
 
@@ -55,8 +54,8 @@ async fn a_denial_is_told_on_every_process_and_can_be_taken_back() {
 async fn an_outage_admits_nobody() {
     let mut server = Server::start(ALWAYS);
     let place = server.place();
-    let list = RedisDenyList::connect(place.clone()).await.unwrap();
-    let used = RedisReplayStore::connect(place).await.unwrap();
+    let list = RedisDenyList::open(place.clone()).await.unwrap();
+    let used = RedisReplayStore::open(place).await.unwrap();
     list.deny(Denial::subject("alice")).await.unwrap();
     assert!(used.first_use("a", in_a_minute()).await.unwrap());
 

@@ -33,7 +33,7 @@ pub fn records(count: u32) -> Vec<KeyRecord> {
         let mut bytes = [0; 32];
         bytes[..4].copy_from_slice(&n.to_be_bytes());
         let record = KeyRecord::new(id(&format!("k{n:07}")), "billing", KeyDigest::new(DigestTag::SHA256, bytes));
-        if n % 2 == 0 { record.imported() } else { record }
+        if n.is_multiple_of(2) { record.imported() } else { record }
     };
     (0..count).map(of).collect()
 }

@@ -35,7 +35,8 @@ impl Server {
         if let Some(user) = other_user() {
             run(Command::new("chown").args(["-R", user]).arg(&folder));
         }
-        let clean = "cat; kill -9 $(head -n 1 \"$0/data/postmaster.pid\"); rm -rf \"$0\"";
+        // What a server was about to write when it was killed may be in the way of clearing up.
+        let clean = "cat; kill -9 $(head -n 1 \"$0/data/postmaster.pid\"); until rm -rf \"$0\"; do sleep 0.2; done";
         let mut watchdog = Command::new("sh");
         watchdog.arg("-c").arg(clean).arg(&folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let watchdog = watchdog.spawn().unwrap();
@@ -83,6 +84,10 @@ impl Server {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.sql(&self.url("postgres"), &format!("CREATE DATABASE {name}"));
         self.url(&name)
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self, database: &str) -> String {

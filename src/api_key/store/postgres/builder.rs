@@ -1,22 +1,19 @@
 //! How a store in PostgreSQL is opened.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::PgPool;
 use tokio::runtime::Handle;
 
-use super::{PostgresStore, Shared, outage, schema};
+use super::{PostgresStore, Shared, schema};
 use crate::StoreError;
 use crate::api_key::KeyRules;
-use crate::api_key::store::sql::{Settings, Told, store_error, within};
+use crate::api_key::store::sql::{Settings, Told};
 use crate::api_key::store::upkeep::Upkeep;
+use crate::sql::{connect, within};
 
 const CONNECTIONS: u32 = 10;
-/// A connection that was not used for so long is looked at before it is.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// The settings of a [`PostgresStore`]; [`PostgresStore::builder`] starts it.
 #[derive(Clone, Debug)]
@@ -85,23 +82,7 @@ impl PostgresStoreBuilder {
     /// [`StoreError::Unavailable`] if the server is out of reach; [`StoreError::Misconfigured`] if the URL is wrong, the server
     /// lets nobody in by it, or the tables are of a later version.
     pub async fn open(self, url: &str) -> Result<PostgresStore, StoreError> {
-        let failed = |error| store_error(error, outage);
-        let options = PgConnectOptions::from_str(url).map_err(failed)?.disable_statement_logging();
-        let options = match options.get_application_name() {
-            None => options.application_name("tower-keep"),
-            Some(_) => options,
-        };
-        let pool = PgPoolOptions::new().max_connections(self.connections).acquire_timeout(self.settings.find_timeout);
-        // To ask before each use would double the time of a look-up.
-        let pool = pool.test_before_acquire(false).before_acquire(|connection, known| {
-            Box::pin(async move {
-                if known.idle_for >= IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        });
-        let pool = pool.connect_with(options).await.map_err(failed)?;
+        let pool = connect(url, self.connections, self.settings.find_timeout).await?;
         self.open_pool(pool).await
     }
 

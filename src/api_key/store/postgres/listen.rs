@@ -10,8 +10,9 @@ use tokio::time::{sleep, timeout};
 use super::{Shared, outage};
 use crate::StoreError;
 use crate::api_key::KeyId;
-use crate::api_key::store::sql::{back_off, store_error, within};
+use crate::api_key::store::sql::back_off;
 use crate::api_key::store::{Notice, NoticeSender};
+use crate::sql::{store_error, within};
 
 pub(super) const CHANNEL: &str = "tower_keep";
 /// No key has this id.

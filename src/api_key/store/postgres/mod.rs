@@ -35,13 +35,14 @@ use tokio::runtime::Handle;
 
 pub use builder::PostgresStoreBuilder;
 
-use super::sql::{Settings, Told, admin_error, within};
+use super::sql::{Settings, Told, admin_error};
 use super::upkeep::{Kept, Upkeep};
 use super::{
-    AdminError, AuditAction, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notice,
-    Notices, Page,
+    AdminError, AuditAction, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notices,
+    Page,
 };
 use crate::api_key::{KeyId, KeyRecord, KeyRules};
+use crate::sql::{outage, within};
 use crate::{Answer, BoxFuture, StoreError};
 
 /// Keeps keys in PostgreSQL. Cloning shares it.
@@ -217,12 +218,4 @@ impl fmt::Debug for PostgresStore {
 
 fn failed(error: sqlx::Error) -> AdminError {
     admin_error(error, outage)
-}
-
-/// Returns whether what a code of PostgreSQL says passes by itself.
-fn outage(code: &str) -> bool {
-    // Connections, transactions that were in each other's way, and too little of something.
-    let is_class = ["08", "40", "53", "58"].iter().any(|class| code.starts_with(class));
-    // A server that starts, stops or is a copy for now; a lock or a statement that took too long.
-    is_class || ["57P01", "57P02", "57P03", "57P05", "57014", "25006", "55P03"].contains(&code)
 }

@@ -2,9 +2,7 @@
 
 use sqlx::PgPool;
 
-use super::outage;
-use crate::StoreError;
-use crate::api_key::store::sql::{newer, store_error};
+use crate::{StoreError, sql};
 
 /// Each makes the next version of the tables. What stands here is never changed, only added to.
 const MIGRATIONS: &[&str] = &[r#"
@@ -42,35 +40,7 @@ const MIGRATIONS: &[&str] = &[r#"
     CREATE INDEX tower_keep_audit_key ON tower_keep_audit (key_id, number);
 "#];
 
-/// Whoever changes the tables holds this lock.
-const LOCK: i64 = 0x746f_7765_726b_6570;
-
-/// Brings the tables up to date. Of many that do so at once, one does, and the others wait. Where they are up to date, nothing
-/// but reading is needed.
+/// Brings the tables up to date.
 pub(super) async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
-    let failed = |error| store_error(error, outage);
-    let is_there = "SELECT to_regclass('tower_keep_version') IS NOT NULL";
-    let version = "SELECT version FROM tower_keep_version";
-    if sqlx::query_scalar(is_there).fetch_one(pool).await.map_err(failed)? {
-        let found: Option<i64> = sqlx::query_scalar(version).fetch_optional(pool).await.map_err(failed)?;
-        if found == i64::try_from(MIGRATIONS.len()).ok() {
-            return Ok(());
-        }
-    }
-    let mut transaction = pool.begin().await.map_err(failed)?;
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK);
-    lock.execute(&mut *transaction).await.map_err(failed)?;
-    let create = "CREATE TABLE IF NOT EXISTS tower_keep_version (version bigint NOT NULL)";
-    sqlx::raw_sql(create).execute(&mut *transaction).await.map_err(failed)?;
-    let found: Option<i64> = sqlx::query_scalar(version).fetch_optional(&mut *transaction).await.map_err(failed)?;
-    let found = found.unwrap_or(0);
-    let missing = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
-    for migration in missing.ok_or_else(|| newer(found, MIGRATIONS.len()))? {
-        sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(failed)?;
-    }
-    sqlx::query("DELETE FROM tower_keep_version").execute(&mut *transaction).await.map_err(failed)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let insert = sqlx::query("INSERT INTO tower_keep_version VALUES ($1)").bind(known);
-    insert.execute(&mut *transaction).await.map_err(failed)?;
-    transaction.commit().await.map_err(failed)
+    sql::migrate(pool, "tower_keep_version", MIGRATIONS).await
 }

@@ -5,9 +5,10 @@ use std::time::SystemTime;
 
 use super::keys::{self, Entry};
 use super::{Shared, failed, listen, outage};
-use crate::api_key::store::sql::{BATCH, Row, audit_entry, next_page, seconds, seconds_up, store_error, within};
+use crate::api_key::store::sql::{BATCH, Row, audit_entry, next_page, seconds, seconds_up};
 use crate::api_key::store::{AdminError, AuditAction, AuditEntry, Found, KeyChange, KeyFilter, Lookup, Notice, Page};
 use crate::api_key::{KeyId, KeyRecord};
+use crate::sql::{store_error, within};
 
 /// How often many records are tried to be stored, when others get in between.
 const TRIES: usize = 5;

@@ -32,9 +32,15 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how long the records of keys are kept that are revoked or have expired; `None` for ever. The default is 30 days.
-    pub fn keep_ended(mut self, time: impl Into<Option<Duration>>) -> Self {
-        self.keep_ended = time.into();
+    /// Sets how long the records of keys are kept that are revoked or have expired. The default is 30 days.
+    pub const fn keep_ended(mut self, time: Duration) -> Self {
+        self.keep_ended = Some(time);
+        self
+    }
+
+    /// Keeps the records of keys that are revoked or have expired.
+    pub const fn keep_ended_for_ever(mut self) -> Self {
+        self.keep_ended = None;
         self
     }
 
@@ -44,7 +50,7 @@ impl RedisStoreBuilder {
     ///
     /// [`StoreError::Unavailable`] if the server is out of reach, [`StoreError::Misconfigured`] if the URL or the password is
     /// wrong, or the server throws entries away when its memory is full.
-    pub async fn connect(self) -> Result<RedisStore, StoreError> {
+    pub async fn open(self) -> Result<RedisStore, StoreError> {
         let Self { server, rules, keep_ended } = self;
         let redis = Connected::to(server).await?;
         let (scripts, upkeep) = (Scripts::new(), Upkeep::new(keep_ended));

@@ -44,7 +44,7 @@ use crate::{Answer, BoxFuture, RedisServer, StoreError};
 ///
 /// # async fn run(pepper: [u8; 32]) -> Result<(), Box<dyn std::error::Error>> {
 /// let rules = KeyRules::new(KeyFormat::new("acme_live")?, KeyHasher::peppered("2026", pepper)?);
-/// let keys = RedisStore::builder("redis://redis.internal").rules(rules).connect().await?;
+/// let keys = RedisStore::builder("redis://redis.internal").rules(rules).open().await?;
 /// let layer = ApiKeyLayer::new(keys.clone());
 ///
 /// let issued = keys.issue(NewKey::for_owner("billing").scopes(["read"])).await?;
@@ -71,8 +71,8 @@ impl RedisStore {
     /// # Errors
     ///
     /// As [`RedisStoreBuilder::connect`].
-    pub async fn connect(server: impl Into<RedisServer>) -> Result<Self, StoreError> {
-        Self::builder(server).connect().await
+    pub async fn open(server: impl Into<RedisServer>) -> Result<Self, StoreError> {
+        Self::builder(server).open().await
     }
 
     /// Starts with settings of one's own.

@@ -10,7 +10,7 @@ mod settings;
 mod told;
 
 pub(super) use batch::Batch;
-pub(super) use errors::{admin_error, corrupt, newer, store_error, within};
+pub(super) use errors::{admin_error, corrupt};
 pub(super) use row::{Row, audit_entry, changed_digests, next_page, seconds, seconds_up};
 pub(super) use settings::Settings;
 pub(super) use told::{Told, back_off};

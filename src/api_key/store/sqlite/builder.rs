@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep};
 use super::{Shared, SqliteStore, file, outage, schema};
 use crate::StoreError;
 use crate::api_key::KeyRules;
-use crate::api_key::store::sql::{Settings, Told, store_error, within};
+use crate::api_key::store::sql::{Settings, Told};
 use crate::api_key::store::upkeep::Upkeep;
+use crate::sql::{store_error, within};
 
 const BUSY: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;

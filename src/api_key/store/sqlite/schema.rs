@@ -4,7 +4,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::outage;
 use crate::StoreError;
-use crate::api_key::store::sql::{newer, store_error};
+use crate::sql::{newer, store_error};
 
 /// Each makes the next version of the tables. What stands here is never changed, only added to.
 const MIGRATIONS: &[&str] = &["

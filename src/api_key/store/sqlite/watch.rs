@@ -10,8 +10,9 @@ use tokio::time::sleep;
 
 use super::{Shared, outage};
 use crate::api_key::KeyId;
-use crate::api_key::store::sql::{back_off, store_error};
+use crate::api_key::store::sql::back_off;
 use crate::api_key::store::{Notice, NoticeSender};
+use crate::sql::store_error;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(250);
