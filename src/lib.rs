@@ -103,3 +103,12 @@ struct Readme;
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../docs/providers.md")]
 struct Providers;
+
+// And those of the guides to keys that are there already, and to where they are kept.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../docs/moving-in.md")]
+struct MovingIn;
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../docs/stores.md")]
+struct Stores;

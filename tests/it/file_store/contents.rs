@@ -118,7 +118,7 @@ fn a_key_in_the_wrong_place_is_not_repeated() {
         format!("[[keys]]\nid = \"a\"\nowner = \"o\"\nexpires_at = \"{PLANTED}\""),
         format!("[[keys]]\nid = \"a\"\nowner = \"o\"\nscopes = \"{PLANTED}\""),
         format!("keys = [{PLANTED}]"),
-        format!("{PLANTED}"),
+        PLANTED.to_owned(),
     ];
     for text in texts {
         for name in ["keys.toml", "keys.json"] {
@@ -155,7 +155,7 @@ fn no_file_makes_it_panic() {
             if is_cut {
                 bytes.truncate(cut.index(bytes.len()));
             }
-            let path = if bytes.len() % 10 == 0 { &json } else { &path };
+            let path = if bytes.len().is_multiple_of(10) { &json } else { &path };
             fs::write(path, &bytes).unwrap();
             match FileStore::builder().polling_only().open(path) {
                 Ok(store) => drop(store.find(&Lookup::Id(super::id("a")))),
