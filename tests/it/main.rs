@@ -22,6 +22,7 @@ mod metadata;
 mod metrics;
 mod moved_in;
 mod optional;
+mod peppers;
 mod pipeline;
 mod properties;
 mod providers;
