@@ -17,8 +17,12 @@ pub mod events;
 pub mod fetch;
 pub mod https;
 mod key_fault;
+#[cfg(feature = "limits")]
+pub mod limits;
 pub mod origin;
 pub mod principal;
+#[cfg(feature = "redis")]
+pub mod redis_server;
 pub mod rejection;
 pub mod scope;
 pub mod secret;
@@ -36,13 +40,19 @@ pub use api_key::{
     IssueError, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
     KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
-pub use auth::{Admission, Auth, AuthLayer, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder, Scheme};
+#[cfg(feature = "redis")]
+pub use api_key::{RedisStore, RedisStoreBuilder};
+pub use auth::{
+    Admission, Auth, AuthLayer, FailedAttempts, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder,
+    Scheme,
+};
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use bearer::Issuer;
 #[cfg(feature = "bearer")]
 pub use bearer::{
     Algorithm, Bearer, BearerLayer, Claims, Denial, DenyAdmin, DenyList, Issuers, IssuersBuilder, Jwt, JwtBuilder,
-    KeySet, MemoryDenyList, PresentedToken, TokenFacts, TokenForm, TokenVerifier, VerificationKey,
+    KeySet, MemoryDenyList, MemoryReplayStore, PresentedToken, ReplayStore, TokenFacts, TokenForm, TokenVerifier,
+    ToldBy, VerificationKey,
 };
 #[cfg(feature = "introspection")]
 pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
@@ -50,6 +60,8 @@ pub use bearer::{ClientAuth, Introspection, IntrospectionBuilder, SigningKey};
 pub use bearer::{KeysStatus, RemoteKeys, Tenants};
 #[cfg(feature = "bearer")]
 pub use bearer::{ProtectedResource, ResourceMetadata};
+#[cfg(all(feature = "bearer", feature = "redis"))]
+pub use bearer::{RedisDenyList, RedisReplayStore};
 pub use catalogue::ScopeCatalogue;
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
@@ -60,8 +72,12 @@ pub use fetch::HttpClientBuilder;
 pub use fetch::{HttpClient, Outage};
 pub use https::{Exposed, Exposure, Hsts, RequireHttps};
 pub use key_fault::{KeyFault, SkippedKey};
+#[cfg(feature = "limits")]
+pub use limits::KeyLimits;
 pub use origin::{Origin, Transport, TrustedProxies, mark_plain, mark_secure};
 pub use principal::{Anonymous, Principal};
+#[cfg(feature = "redis")]
+pub use redis_server::RedisServer;
 pub use rejection::{Cause, Rejection};
 pub use scope::Scopes;
 pub use secret::Secret;

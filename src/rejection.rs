@@ -168,6 +168,7 @@ pub struct Rejection {
     cause: Cause,
     reason: &'static str,
     presented_as: Option<&'static str>,
+    genuine: bool,
     more: Option<Box<More>>,
 }
 
@@ -185,7 +186,7 @@ struct More {
 impl Rejection {
     /// Refuses for a cause. The reason is a stable code for logs, such as `key_expired`; callers never see it.
     pub const fn new(cause: Cause, reason: &'static str) -> Self {
-        Self { cause, reason, presented_as: None, more: None }
+        Self { cause, reason, presented_as: None, genuine: false, more: None }
     }
 
     /// Refuses because no credential came with the request.
@@ -265,6 +266,14 @@ impl Rejection {
         self
     }
 
+    /// Says that the credential was proven to be genuine, though it is not good now: it has expired, say. It does not count as a
+    /// failed attempt then; see [`throttle`](crate::auth::throttle).
+    #[must_use]
+    pub const fn genuine(mut self) -> Self {
+        self.genuine = true;
+        self
+    }
+
     /// Adds the public id of the key or token, for the log.
     #[must_use]
     pub fn about(self, credential_id: impl Into<Box<str>>) -> Self {
@@ -337,6 +346,11 @@ impl Rejection {
         self.more().is_none_or(|More { scopes, params, headers, retry_after, .. }| {
             scopes.is_empty() && params.is_empty() && headers.is_empty() && retry_after.is_none()
         })
+    }
+
+    /// Returns whether somebody presented a credential that never was good, or is so no more since somebody said so.
+    pub(crate) const fn is_failed_attempt(&self) -> bool {
+        matches!(self.cause, Cause::Invalid) && !self.genuine
     }
 
     pub(crate) const fn challenge_scheme(&self) -> Option<&'static str> {

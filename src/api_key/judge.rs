@@ -53,7 +53,7 @@ impl Core {
                 return Err(about(Rejection::invalid(reason)));
             }
         };
-        self.admit(key, record, digest, until)
+        self.admit(key, record, (digest, until), now)
     }
 
     /// Compares a key with the slow hash that it was checked by, if it was, and else with what was found.
@@ -66,7 +66,7 @@ impl Core {
     ) -> Result<Admission, Rejection> {
         match checked? {
             None => self.judge(key, id, found),
-            Some((record, true)) => self.admit(key, record, KeyDigest::none(), None),
+            Some((record, true)) => self.admit(key, record, (KeyDigest::none(), None), self.rules.now()),
             Some((record, false)) => Err(Rejection::invalid("key_mismatch").about(record.id().as_str())),
         }
     }
@@ -76,16 +76,21 @@ impl Core {
         &self,
         key: &PresentedKey,
         record: Arc<KeyRecord>,
-        digest: KeyDigest,
-        until: Option<SystemTime>,
+        (digest, until): (KeyDigest, Option<SystemTime>),
+        now: SystemTime,
     ) -> Result<Admission, Rejection> {
-        let now = self.rules.now();
         let about = |rejection: Rejection| rejection.about(record.id().as_str());
-        if let Some(reason) = record.fault(now) {
-            return Err(about(Rejection::invalid(reason)));
+        match record.fault(now) {
+            // Somebody said that whoever holds it is not welcome.
+            Some(reason @ "key_revoked") => return Err(about(Rejection::invalid(reason))),
+            Some(reason) => return Err(about(Rejection::invalid(reason).genuine())),
+            None => {}
         }
         if until.is_some_and(|until| until <= now) {
-            return Err(about(Rejection::invalid("key_superseded")));
+            return Err(about(Rejection::invalid("key_superseded").genuine()));
+        }
+        if !record.allows(key.peer()) {
+            return Err(about(elsewhere(key)));
         }
         self.store.seen(record.id(), now);
         if let Some(rehasher) = &self.rehasher {
@@ -177,6 +182,18 @@ enum Matching {
     None,
     /// None of those that can be told; another digest was made in a way that is not accepted here.
     Unknowable(DigestTag),
+}
+
+/// Refuses a good key that came from an address it is not good for, or from an address that nobody knows.
+fn elsewhere(key: &PresentedKey) -> Rejection {
+    match key.peer() {
+        Some(_) => Rejection::forbidden("key_network"),
+        None => Rejection::misconfigured(
+            "peer_unknown",
+            "a key is bound to networks, and the address of the client is unknown: `RequireHttps` has to stand outside of this \
+             layer, and to know the peer by `peer_from` or `peer`",
+        ),
+    }
 }
 
 fn pepper_missing(tag: DigestTag) -> Rejection {

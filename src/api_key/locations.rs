@@ -1,6 +1,7 @@
 //! Where a key may stand in a request, and taking it out from there.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, ORIGIN, UPGRADE};
 use http::request::Parts;
@@ -8,7 +9,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Uri};
 
 use super::{BEARER, KeyRules, SCHEME_NAME};
-use crate::{ConfigError, Ownership, Rejection, Secret, token};
+use crate::{ConfigError, Origin, Ownership, Rejection, Secret, token};
 
 /// The header field that a key stands in unless another is named.
 const DEFAULT_HEADER: HeaderName = HeaderName::from_static("x-api-key");
@@ -99,7 +100,11 @@ impl Locations {
         if let Some(name) = &self.query {
             taken.put(take_query(head, name));
         }
-        taken.into_one()
+        let mut key = taken.into_one()?;
+        if let Some(key) = &mut key {
+            key.peer = head.extensions.get().and_then(Origin::peer);
+        }
+        Ok(key)
     }
 
     fn take_authorization(&self, head: &mut Parts, rules: &KeyRules) -> Result<Option<PresentedKey>, Rejection> {
@@ -302,6 +307,7 @@ fn parameter_name(given: &str) -> Result<String, ConfigError> {
 pub struct PresentedKey {
     text: Text,
     place: Place,
+    peer: Option<IpAddr>,
 }
 
 enum Text {
@@ -321,7 +327,7 @@ pub(super) enum Place {
 
 impl PresentedKey {
     fn new(text: Text, place: Place) -> Result<Self, Rejection> {
-        let key = Self { text, place };
+        let key = Self { text, place, peer: None };
         let bytes = key.as_bytes();
         let fault = if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_graphic) {
             "key_unreadable"
@@ -349,6 +355,11 @@ impl PresentedKey {
     /// Returns a copy, for a thread of its own.
     pub(super) fn copied(&self) -> Secret {
         Secret::new(self.as_str().to_owned())
+    }
+
+    /// Returns the address that it came from, if a layer further out knows it.
+    pub(super) const fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     pub(super) const fn place(&self) -> &Place {

@@ -29,6 +29,8 @@ pub use store::{
     AdminError, AuditAction, AuditEntry, Cached, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup,
     MemoryStore, Notice, NoticeSender, Notices, Page, StoreFn, store_fn,
 };
+#[cfg(feature = "redis")]
+pub use store::{RedisStore, RedisStoreBuilder};
 
 use judge::Core;
 use locations::{Locations, Place};
@@ -313,6 +315,11 @@ impl Scheme for ApiKey {
                 .then(|found| or_slowly(slow, core, key, found))
                 .map(move |(core, key, found, checked)| from_place(core.judge_checked(&key, id, found, checked), &key)),
         }
+    }
+
+    /// Asks the store, and takes no answer that would come later: it is dropped before it does anything.
+    fn recall(&self, key: PresentedKey) -> Option<Admission> {
+        self.verify(key).now()?.ok()
     }
 
     fn exposed(&self, key: PresentedKey) -> Answer<Exposure> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::{Auth, Guard, Or, Problem, Scheme};
+use super::throttle::Throttle;
+use super::{Auth, FailedAttempts, Guard, Or, Problem, Scheme};
 use crate::ConfigError;
 use crate::events::REFUSALS_PER_SECOND;
 use crate::standing::Keeper;
@@ -21,6 +22,7 @@ pub struct AuthLayer<C, R = Problem> {
     // One for all services that the layer makes, clones of the layer included: axum puts a layer around each route,
     // and all of them are one for the log.
     guard: Arc<Guard>,
+    throttle: Option<Arc<Throttle>>,
 }
 
 /// What is done with the verdict.
@@ -43,7 +45,7 @@ impl<C: Scheme> AuthLayer<C> {
             allow_preflight: false,
             refusals_per_second: REFUSALS_PER_SECOND,
         };
-        Self::new_over(Arc::new(scheme), Problem, settings)
+        Self::new_over(Arc::new(scheme), Problem, settings, None)
     }
 }
 
@@ -57,13 +59,15 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     /// tells. Any other header field that both read is the first one's alone: two stores of
     /// API keys behind one field are one store that asks both.
     pub fn or<D: Scheme, Q>(self, other: AuthLayer<D, Q>) -> AuthLayer<Or<C, D>, R> {
-        AuthLayer::new_over(Arc::new(Or::new(self.scheme, other.scheme)), self.responder, self.settings)
+        let scheme = Arc::new(Or::new(self.scheme, other.scheme));
+        AuthLayer::new_over(scheme, self.responder, self.settings, self.throttle)
     }
 
     /// Answers refusals in another way; see [`Responder`](crate::Responder). A closure names the types of its parameters:
     /// `|rejection: &Rejection, head: &Parts| ..`.
     pub fn responder<Q>(self, responder: Q) -> AuthLayer<C, Q> {
-        AuthLayer { scheme: self.scheme, responder, settings: self.settings, guard: self.guard }
+        let Self { scheme, settings, guard, throttle, .. } = self;
+        AuthLayer { scheme, responder, settings, guard, throttle }
     }
 
     /// Lets requests without a credential through, as [`Anonymous`](crate::Anonymous). A bad credential is refused all
@@ -114,6 +118,24 @@ impl<C: Scheme, R> AuthLayer<C, R> {
         self.with(|settings| settings.refusals_per_second = refusals)
     }
 
+    /// Answers 429 to clients that present bad credentials too often, unless the credential is one that memory alone can
+    /// prove to be good: see [`throttle`](crate::auth::throttle). Nobody is held back by default.
+    ///
+    /// The address of the client is that of an [`Origin`](crate::Origin), which [`RequireHttps`](crate::RequireHttps) outside
+    /// finds out; while it is unknown the throttle is off, and the log says so. All services of the layer and of its clones
+    /// count together.
+    ///
+    /// ```
+    /// use tower_keep::{ApiKeyLayer, FailedAttempts, MemoryStore};
+    ///
+    /// let layer = ApiKeyLayer::new(MemoryStore::new()).throttle(FailedAttempts::default());
+    /// ```
+    #[must_use]
+    pub fn throttle(mut self, limit: FailedAttempts) -> Self {
+        self.throttle = Some(Arc::new(Throttle::new(limit)));
+        self
+    }
+
     /// Checks the scheme: whether two of them under [`or`](Self::or) claim the same values, say. Without this call, every
     /// request to a layer with such a fault is answered with 500, and the log says what is wrong.
     ///
@@ -136,20 +158,20 @@ impl<C: Scheme, R> AuthLayer<C, R> {
     /// Puts another scheme in the place of this one.
     #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "resources have layers over bearer tokens"))]
     pub(crate) fn with_scheme<D: Scheme>(self, scheme: D) -> AuthLayer<D, R> {
-        AuthLayer::new_over(Arc::new(scheme), self.responder, self.settings)
+        AuthLayer::new_over(Arc::new(scheme), self.responder, self.settings, self.throttle)
     }
 
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.settings;
         change(&mut settings);
-        Self::new_over(self.scheme, self.responder, settings)
+        Self::new_over(self.scheme, self.responder, settings, self.throttle)
     }
 
-    fn new_over(scheme: Arc<C>, responder: R, settings: Settings) -> Self {
+    fn new_over(scheme: Arc<C>, responder: R, settings: Settings, throttle: Option<Arc<Throttle>>) -> Self {
         let Settings { report_only, refusals_per_second, .. } = settings;
         let guard = Guard::new(&*scheme, report_only, refusals_per_second);
         let guard = Arc::new(guard.kept_by(Keeper::of(Arc::clone(&scheme))));
-        Self { scheme, responder, settings, guard }
+        Self { scheme, responder, settings, guard, throttle }
     }
 }
 
@@ -164,6 +186,7 @@ impl<S, C: Scheme, R: Clone> Layer<S> for AuthLayer<C, R> {
                 responder: self.responder.clone(),
                 guard: Arc::clone(&self.guard),
                 settings: self.settings,
+                throttle: self.throttle.clone(),
             },
         )
     }
@@ -177,13 +200,15 @@ impl<C, R: Clone> Clone for AuthLayer<C, R> {
             responder: self.responder.clone(),
             settings: self.settings,
             guard: Arc::clone(&self.guard),
+            throttle: self.throttle.clone(),
         }
     }
 }
 
 impl<C, R> fmt::Debug for AuthLayer<C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthLayer").field("settings", &self.settings).finish_non_exhaustive()
+        let Self { settings, throttle, .. } = self;
+        f.debug_struct("AuthLayer").field("settings", settings).field("throttle", throttle).finish_non_exhaustive()
     }
 }
 
@@ -193,4 +218,5 @@ pub(crate) struct Gate<C, R> {
     pub(crate) responder: R,
     pub(crate) guard: Arc<Guard>,
     pub(crate) settings: Settings,
+    pub(crate) throttle: Option<Arc<Throttle>>,
 }

@@ -16,11 +16,14 @@ pub mod require_scopes;
 pub mod responder;
 pub mod scheme;
 mod service;
+pub mod throttle;
 mod trail;
 
 pub use future::ResponseFuture;
 pub(crate) use guard::Guard;
 pub use judged::JudgedFuture;
+#[cfg(feature = "limits")]
+pub(crate) use judged::judged;
 pub use layer::AuthLayer;
 pub use or::{Either, Or};
 pub use problem::Problem;
@@ -29,11 +32,13 @@ pub(crate) use problem::fill;
 pub use require_login::{RequireLogin, RequireLoginService};
 pub use require_scopes::{Need, RequireScopes, RequireScopesService};
 pub use responder::Responder;
-#[cfg(feature = "tonic")]
+#[cfg(any(feature = "limits", feature = "tonic"))]
 pub(crate) use responder::whole_seconds;
 pub(crate) use responder::{NO_STORE, is_grpc, render};
 pub use scheme::{Admission, Ownership, Scheme};
 pub use service::Auth;
+pub use throttle::FailedAttempts;
+pub(crate) use throttle::THROTTLED;
 
 /// Refuses because no layer stands outside, and says so in the log: no one else will.
 pub(crate) fn no_layer() -> crate::Rejection {

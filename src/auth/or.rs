@@ -75,6 +75,13 @@ impl<A: Scheme, B: Scheme> Scheme for Or<A, B> {
         }
     }
 
+    fn recall(&self, credential: Self::Credential) -> Option<Admission> {
+        match credential {
+            Either::First(first) => self.first.recall(first),
+            Either::Second(second) => self.second.recall(second),
+        }
+    }
+
     fn exposed(&self, credential: Self::Credential) -> Answer<Exposure> {
         match credential {
             Either::First(first) => self.first.exposed(first),

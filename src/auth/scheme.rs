@@ -70,6 +70,14 @@ pub trait Scheme: Send + Sync + 'static {
     /// credential, whatever is wrong with it; [`Cause::Unavailable`](crate::Cause::Unavailable) where it cannot be known.
     fn verify(&self, credential: Self::Credential) -> Answer<Result<Admission, Rejection>>;
 
+    /// Proves that a credential is good by what is in memory, for a client that has failed too often: no store is asked, no
+    /// network, and no code for signatures. Nothing says nothing of the credential, which is then refused; that is the default.
+    /// See [`throttle`](crate::auth::throttle).
+    fn recall(&self, credential: Self::Credential) -> Option<Admission> {
+        let _ = credential;
+        None
+    }
+
     /// Returns what a caller without a credential is asked for, one challenge for each authentication scheme.
     ///
     /// An `Authorization` field that names one of these schemes and that `take` leaves in place belongs to nobody, and

@@ -35,6 +35,11 @@ impl<C, R> Trail<C, R> {
         R: Responder<B>,
     {
         let guard = &gate.guard;
+        if let Some(throttle) = &gate.throttle
+            && let Err(rejection) = &verdict
+        {
+            throttle.note(rejection, &head.extensions);
+        }
         let pass = match verdict {
             Ok(pass) => pass,
             Err(rejection) if guard.is_report_only() => {

@@ -15,14 +15,19 @@
 //! // Jwt::with_keys(..).deny_list(denied.clone())
 //! ```
 
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use papaya::{Compute, HashMap, Operation};
+pub use self::memory::MemoryDenyList;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisDenyList;
 
-use crate::{Answer, Clock, StoreError, SystemClock};
+use crate::{Answer, StoreError};
 
 /// Says which tokens are refused although nothing is wrong with them.
 pub trait DenyList: Send + Sync + 'static {
@@ -87,6 +92,12 @@ impl<'a> TokenFacts<'a> {
     pub const fn new(subject: &'a str) -> Self {
         Self { issuer: None, subject, jti: None, sid: None, kid: None, issued_at: None }
     }
+
+    /// Returns all by which a denial may tell it, for a list that looks them up at once. The last one is what denies all tokens.
+    pub fn names(&self) -> impl Iterator<Item = (ToldBy, &'a str)> + use<'a> {
+        let names = [self.jti, Some(self.subject), self.sid, self.kid, Some("")];
+        ToldBy::ALL.into_iter().zip(names).filter_map(|(told_by, name)| Some((told_by, name?)))
+    }
 }
 
 /// Which tokens are refused.
@@ -97,15 +108,41 @@ pub struct Denial {
     rule: Rule,
 }
 
-/// What tokens are told by.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum ToldBy {
+/// What a denial tells tokens by.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ToldBy {
+    /// Their own id.
     Jti,
+    /// Of whom they speak.
     Sub,
+    /// The session at the issuer.
     Sid,
+    /// The key that signed them.
     Kid,
     /// All of them; the name is empty.
     Nothing,
+}
+
+impl ToldBy {
+    const ALL: [Self; 5] = [Self::Jti, Self::Sub, Self::Sid, Self::Kid, Self::Nothing];
+
+    /// Returns the stable name: `jti`, `sub`, `sid`, `kid` or `all`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jti => "jti",
+            Self::Sub => "sub",
+            Self::Sid => "sid",
+            Self::Kid => "kid",
+            Self::Nothing => "all",
+        }
+    }
+}
+
+impl fmt::Display for ToldBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// When a denial holds.
@@ -169,6 +206,36 @@ impl Denial {
         self
     }
 
+    /// Returns what it tells tokens by.
+    pub const fn told_by(&self) -> ToldBy {
+        self.told_by
+    }
+
+    /// Returns the `jti`, `sub`, `sid` or `kid`; nothing, if it is about all tokens.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the only issuer whose tokens it refuses, if there is one.
+    pub fn issuer(&self) -> Option<&str> {
+        self.rule.issuer.as_deref()
+    }
+
+    /// Returns before when the tokens were made that it refuses.
+    pub const fn made_before(&self) -> Option<SystemTime> {
+        self.rule.issued_before
+    }
+
+    /// Returns when it is forgotten.
+    pub const fn ends_at(&self) -> Option<SystemTime> {
+        self.rule.until
+    }
+
+    /// Returns whether it refuses a token at a time.
+    pub fn holds_for(&self, token: &TokenFacts<'_>, now: SystemTime) -> bool {
+        token.names().any(|name| name == (self.told_by, self.name.as_str())) && self.rule.holds_for(token, now)
+    }
+
     fn of(told_by: ToldBy, name: String) -> Self {
         Self { told_by, name, rule: Rule::default() }
     }
@@ -195,6 +262,16 @@ impl Rule {
 
     fn is_alive(&self, now: SystemTime) -> bool {
         self.until.is_none_or(|until| now < until)
+    }
+
+    /// Returns the rules of a name together with one more, without those that are over or that it stands in for.
+    fn added_to<C: FromIterator<Self>>(&self, known: &[Self], now: SystemTime) -> C {
+        known.iter().filter(move |known| known.is_alive(now) && !self.covers(known)).chain([self]).cloned().collect()
+    }
+
+    /// Returns the rules of a name without one, if it is there.
+    fn taken_from<C: FromIterator<Self>>(&self, known: &[Self]) -> Option<C> {
+        known.contains(self).then(|| known.iter().filter(|known| *known != self).cloned().collect())
     }
 }
 
@@ -226,123 +303,5 @@ impl DenyList for DenyLists {
                 Err(error) => answer.map(|answer| if matches!(answer, Ok(true)) { answer } else { Err(error) }),
             })
         })
-    }
-}
-
-/// A deny list in memory. Clones share it; a denial works at once.
-#[derive(Clone)]
-pub struct MemoryDenyList {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    /// The rules for each name, apart by what tokens are told by.
-    rules: [HashMap<String, Arc<[Rule]>>; 5],
-    clock: Box<dyn Clock>,
-    /// Whether there ever was a denial: nothing is looked up until then.
-    used: AtomicBool,
-    /// At how many names those that are over are looked for and dropped.
-    sweep_at: AtomicUsize,
-}
-
-/// The least number of names at which the list is swept.
-const SWEEP_MIN: usize = 1024;
-
-impl MemoryDenyList {
-    /// Makes an empty list.
-    pub fn new() -> Self {
-        Self::with_clock(SystemClock)
-    }
-
-    /// Makes an empty list that asks another clock.
-    pub fn with_clock(clock: impl Clock) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                rules: Default::default(),
-                clock: Box::new(clock),
-                used: AtomicBool::new(false),
-                sweep_at: AtomicUsize::new(SWEEP_MIN),
-            }),
-        }
-    }
-
-    /// Refuses tokens from now on. Where the same was denied before with earlier times, this stands in for it, so that a name
-    /// that is denied again and again takes no more room.
-    pub fn deny(&self, denial: Denial) {
-        let Denial { told_by, name, rule } = denial;
-        let now = self.shared.clock.now();
-        // Before the rule is there, so that no reader takes the list for empty.
-        self.shared.used.store(true, Ordering::Release);
-        self.shared.rules[told_by as usize].pin().compute(name, |known| {
-            let known = known.map_or(&[][..], |(_, rules)| rules);
-            let kept = known.iter().filter(|known| known.is_alive(now) && !rule.covers(known));
-            Operation::Insert::<_, ()>(kept.chain([&rule]).cloned().collect::<Arc<[Rule]>>())
-        });
-        // What is over is dropped as often as the list doubles, so that it costs a constant share of each denial.
-        if self.len() >= self.shared.sweep_at.load(Ordering::Relaxed) {
-            for rules in &self.shared.rules {
-                rules.pin().retain(|_, rules| rules.iter().any(|rule| rule.is_alive(now)));
-            }
-            self.shared.sweep_at.store(SWEEP_MIN.max(2 * self.len()), Ordering::Relaxed);
-        }
-    }
-
-    /// Takes a denial back, with all its conditions as they were given, and those of earlier times that it stood in for.
-    /// Returns whether it was there.
-    pub fn allow(&self, denial: &Denial) -> bool {
-        let rules = self.shared.rules[denial.told_by as usize].pin();
-        let outcome = rules.compute(denial.name.clone(), |known| match known {
-            Some((_, rules)) if rules.contains(&denial.rule) => {
-                let kept: Arc<[Rule]> = rules.iter().filter(|rule| **rule != denial.rule).cloned().collect();
-                if kept.is_empty() { Operation::Remove } else { Operation::Insert(kept) }
-            }
-            _ => Operation::Abort(()),
-        });
-        !matches!(outcome, Compute::Aborted(()))
-    }
-
-    /// Returns how many names are on the list: of tokens, subjects, sessions, keys. Some may be over already.
-    pub fn len(&self) -> usize {
-        self.shared.rules.iter().map(|rules| rules.pin().len()).sum()
-    }
-
-    /// Returns whether nothing is refused.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl DenyList for MemoryDenyList {
-    fn denies(&self, token: &TokenFacts<'_>) -> Answer<Result<bool, StoreError>> {
-        if !self.shared.used.load(Ordering::Acquire) {
-            return Answer::Now(Ok(false));
-        }
-        let now = self.shared.clock.now();
-        let names = [token.jti, Some(token.subject), token.sid, token.kid, Some("")];
-        let denied = self.shared.rules.iter().zip(names).any(|(rules, name)| {
-            let rules = rules.pin();
-            let rules = name.and_then(|name| rules.get(name));
-            rules.is_some_and(|rules| rules.iter().any(|rule| rule.holds_for(token, now)))
-        });
-        Answer::Now(Ok(denied))
-    }
-}
-
-impl DenyAdmin for MemoryDenyList {
-    fn deny(&self, denial: Denial) -> Answer<Result<(), StoreError>> {
-        self.deny(denial);
-        Answer::Now(Ok(()))
-    }
-}
-
-impl Default for MemoryDenyList {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for MemoryDenyList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryDenyList").field("len", &self.len()).finish_non_exhaustive()
     }
 }

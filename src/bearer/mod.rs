@@ -11,6 +11,7 @@ pub mod issuers;
 pub mod jwks;
 pub mod jwt;
 pub mod metadata;
+pub mod replay;
 mod verified;
 mod verifier;
 
@@ -22,7 +23,9 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts};
+#[cfg(feature = "redis")]
+pub use denial::RedisDenyList;
+pub use denial::{Denial, DenyAdmin, DenyList, MemoryDenyList, TokenFacts, ToldBy};
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub use discovery::Issuer;
 #[cfg(feature = "introspection")]
@@ -37,6 +40,9 @@ pub use jwks::{KeysStatus, RemoteKeys};
 pub use jwt::SigningKey;
 pub use jwt::{Algorithm, Jwt, JwtBuilder};
 pub use metadata::{ProtectedResource, ResourceMetadata};
+#[cfg(feature = "redis")]
+pub use replay::RedisReplayStore;
+pub use replay::{MemoryReplayStore, ReplayStore};
 pub use verifier::{PresentedToken, TokenForm, TokenVerifier};
 
 use jwt::LEEWAY_MAX;
@@ -184,6 +190,10 @@ impl Scheme for Bearer {
             Answer::Now(verdict) => Answer::Now(admit(verdict)),
             Answer::Later(verdict) => Answer::later(async move { admit(verdict.await) }),
         }
+    }
+
+    fn recall(&self, token: PresentedToken) -> Option<Admission> {
+        admit(Ok(self.verifier.remembered(&token)?)).ok()
     }
 
     fn exposed(&self, token: PresentedToken) -> Answer<Exposure> {

@@ -60,7 +60,8 @@ pub trait TokenVerifier: Send + Sync + 'static {
 
     /// Returns who sent a token, if that can be said without a look at it, out of a memory of whole tokens that were verified
     /// before: [`Issuers`](crate::Issuers) asks whoever it guesses. What has to be asked each time is asked all the same.
-    /// Nothing says nothing of the token; that is the default.
+    /// Nothing says nothing of the token; that is the default. For a client that has failed
+    /// [too often](crate::auth::throttle) it is all that is asked.
     fn remembered(&self, token: &PresentedToken) -> Option<Principal> {
         let _ = token;
         None

@@ -59,7 +59,7 @@ pub(super) fn refused(log: &RefusalLog, rejection: &Rejection, report_only: bool
     if level > LevelFilter::current() {
         return;
     }
-    let Some(suppressed) = log.admit(rejection.cause()) else { return };
+    let Some(suppressed) = log.admit_refusal(rejection) else { return };
     match level {
         Level::DEBUG => refused!(Level::DEBUG, suppressed),
         Level::ERROR => refused!(Level::ERROR, suppressed),
@@ -125,6 +125,11 @@ pub(crate) fn proxy_untrusted(peer: Option<IpAddr>) {
     );
 }
 
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "all stores last"))]
+pub(crate) fn store_volatile(store: &'static str, help: &'static str) {
+    warn!(target: "tower_keep", store, help, "store_volatile");
+}
+
 pub(crate) fn peer_unknown() {
     warn!(
         target: "tower_keep",
@@ -133,6 +138,16 @@ pub(crate) fn peer_unknown() {
                 `.peer(|extensions| extensions.get::<TcpConnectInfo>()?.remote_addr())`; a Unix socket: \
                 `TrustedProxies::dangerous_any_peer()`",
         "peer_unknown"
+    );
+}
+
+pub(crate) fn throttle_off() {
+    warn!(
+        target: "tower_keep",
+        help = "nobody who presents bad credentials is held back while the address of the client is unknown: put `RequireHttps` \
+                outside of this layer, with `.peer_from::<ConnectInfo<SocketAddr>>()` under axum or \
+                `.peer(|extensions| extensions.get::<TcpConnectInfo>()?.remote_addr())` under tonic",
+        "throttle_off"
     );
 }
 

@@ -10,6 +10,7 @@
 //! | `exposed` | WARN, ERROR where somebody has to look | `scheme`, `subject`, `issuer`, `credential_id` where they are known; `action`, `suppressed`, `error` |
 //! | `peer_unknown` | WARN, once for a layer | `help` |
 //! | `proxy_untrusted` | WARN, once for a layer | `peer`, `help` |
+//! | `throttle_off` | WARN, once for a layer | `help` |
 //! | `keys_fetched` | INFO if they are others than before, else DEBUG | `from`, `keys`, `skipped`, `changed` |
 //! | `keys_not_fetched` | WARN | `from`, `keys`, `error` |
 //! | `key_changes_told` | INFO | |
@@ -17,17 +18,22 @@
 //! | `key_store_failed` | WARN | `suppressed`, `error` |
 //! | `introspected` | DEBUG | `from`, `active` |
 //! | `not_introspected` | WARN | `from`, `suppressed`, `error` |
+//! | `store_volatile` | WARN, once for a store | `store`, `help` |
 //!
 //! The target is `tower_keep` for all of them. What the reasons of tokens mean and what helps stands in
-//! `bearer::jwt`, those of requests over an insecure transport in [`origin`](crate::origin). `action` is what
+//! `bearer::jwt`, those of requests over an insecure transport in [`origin`](crate::origin). `limited` is a caller over its
+//! request rate, `throttled` a client that presented [too many](crate::auth::throttle) bad credentials; `key_network` is a key from
+//! an address that it is not good for, and `peer_unknown` one from an address that nobody knows. `action` is what
 //! [`Exposed::name`](crate::Exposed::name) says, `unknown` where it could not be found out what a credential is worth, or
 //! `skipped` where there were too many at once to look;
+//! `store` says what confirms changes that a crash may undo;
 //! `from` is the URL of an issuer, of its keys, or where it is asked about tokens; `active` is what it says of one. An admitted request also records `auth.subject`, `auth.credential_id` and
 //! `auth.scheme` on the current span, where the span declares these fields.
 //!
 //! Refusals are logged up to a number a second (10 by default), counted apart for four classes, so that anonymous
 //! traffic can neither flood the log nor hide an outage or a known caller's attempts: no credential, a bad one, a good
 //! one that is not enough, faults of ours. `suppressed` says how many of its class were left out in the second before.
+//! Clients that are [throttled](crate::auth::throttle) count among bad credentials.
 //! Questions about tokens and keys that fail are held to the same number, apart from refusals. `key_changes_not_told` says that a
 //! store no longer tells [`Cached`](crate::Cached) which keys have changed, so that their copies are good for their time.
 //!
@@ -67,10 +73,13 @@ use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::auth::THROTTLED;
 use crate::rejection::{Cause, Rejection};
 use crate::{Exposed, Principal};
 
-pub(crate) use log::{peer_unknown, proxy_untrusted};
+#[cfg(feature = "redis")]
+pub(crate) use log::store_volatile;
+pub(crate) use log::{peer_unknown, proxy_untrusted, throttle_off};
 
 pub(crate) fn admitted(principal: &Principal) {
     log::admitted(principal);
@@ -182,6 +191,11 @@ pub(crate) struct RefusalLog {
 impl RefusalLog {
     pub(crate) fn new(per_second: u32) -> Self {
         Self { start: Instant::now(), per_second, classes: Default::default() }
+    }
+
+    /// As [`admit`](Self::admit). Whoever is throttled is nobody that is known, and hides nobody that is.
+    fn admit_refusal(&self, rejection: &Rejection) -> Option<u32> {
+        self.admit(if rejection.reason() == THROTTLED { Cause::Invalid } else { rejection.cause() })
     }
 
     /// Returns how many refusals of this class were left out before this one, or nothing if this one is left out.

@@ -8,7 +8,12 @@ use crate::{Cause, Exposed, Principal, Rejection};
 
 pub(crate) fn peer_unknown() {}
 
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "all stores last"))]
+pub(crate) fn store_volatile(_: &'static str, _: &'static str) {}
+
 pub(crate) fn proxy_untrusted(_: Option<IpAddr>) {}
+
+pub(crate) fn throttle_off() {}
 
 pub(super) fn exposure_skipped(log: &RefusalLog) {
     log.admit(Cause::Limited);
@@ -20,7 +25,7 @@ pub(super) fn anonymous(_: bool) {}
 
 // The count is kept all the same: a feature changes what is told, not what is done.
 pub(super) fn refused(log: &RefusalLog, rejection: &Rejection, _: bool) {
-    log.admit(rejection.cause());
+    log.admit_refusal(rejection);
 }
 
 pub(super) fn exposed(log: &RefusalLog, _: &Principal, _: Exposed, _: Option<&(dyn Error + Send + Sync + 'static)>) {

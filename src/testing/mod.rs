@@ -35,18 +35,22 @@
 //! Whoever holds a [`TestIssuer`] signs any token. Enable the feature `testing` under `[dev-dependencies]` alone.
 
 mod clock;
+mod deny_list;
 mod issuer;
 #[cfg(feature = "api-key")]
 mod key_store;
+mod replay_store;
 mod reply;
 mod server;
 mod signing;
 mod token;
 
 pub use clock::TestClock;
+pub use deny_list::deny_list_contract;
 pub use issuer::TestIssuer;
 #[cfg(feature = "api-key")]
 pub use key_store::key_store_contract;
+pub use replay_store::replay_store_contract;
 pub use reply::Reply;
 pub use server::TestServer;
 pub use token::TestToken;

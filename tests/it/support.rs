@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -10,9 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use tower::{Layer, Service, ServiceExt};
+use tower_keep::https::RequireHttpsService;
+use tower_keep::origin::Marked;
 use tower_keep::{
     Admission, Answer, Challenge, Clock, Found, IssuedKey, KeyFormat, KeyHasher, KeyRules, KeyStore, Lookup,
-    MemoryStore, NewKey, Principal, Rejection, Scheme,
+    MemoryStore, NewKey, Principal, Rejection, RequireHttps, Scheme, mark_secure,
 };
 
 /// 2026-01-01.
@@ -207,4 +210,23 @@ impl Scheme for Ticket {
     fn challenges(&self) -> Vec<Challenge> {
         vec![Challenge::new("Ticket").with("realm", "cinema")]
     }
+}
+
+/// Makes a request come from an address, for [`over_tls`].
+pub fn from_peer(mut request: Request<String>, peer: &str) -> Request<String> {
+    request.extensions_mut().insert(SocketAddr::new(peer.parse().unwrap(), 4711));
+    request
+}
+
+/// Puts a service behind a listener with TLS, which knows the peers that [`from_peer`] names.
+pub fn over_tls<S>(service: S) -> Marked<RequireHttpsService<S>> {
+    mark_secure(RequireHttps::new().peer(|extensions| extensions.get().copied()).layer(service))
+}
+
+/// Returns the value of the one field of a name.
+pub fn only<'a>(response: &'a Response<String>, name: &str) -> &'a str {
+    let mut values = response.headers().get_all(name).iter();
+    let value = values.next().unwrap_or_else(|| panic!("there is no {name} in {response:?}"));
+    assert!(values.next().is_none(), "there are two of {name} in {response:?}");
+    value.to_str().unwrap()
 }

@@ -48,7 +48,6 @@ pub struct KeyRecord {
     not_before: Option<Seconds>,
     expires_at: Option<Seconds>,
     revoked_at: Option<Seconds>,
-    last_used_at: Option<Seconds>,
     more: Option<Box<More>>,
 }
 
@@ -60,12 +59,18 @@ struct More {
     rate: Option<RateLimit>,
     networks: Networks,
     slow_hash: Option<Box<str>>,
+    last_used_at: Option<Seconds>,
 }
 
 impl More {
     fn is_empty(&self) -> bool {
-        let Self { labels, superseded, rate, networks, slow_hash } = self;
-        labels.is_empty() && superseded.is_empty() && rate.is_none() && networks.is_empty() && slow_hash.is_none()
+        let Self { labels, superseded, rate, networks, slow_hash, last_used_at } = self;
+        labels.is_empty()
+            && superseded.is_empty()
+            && networks.is_empty()
+            && rate.is_none()
+            && slow_hash.is_none()
+            && last_used_at.is_none()
     }
 }
 
@@ -112,7 +117,6 @@ impl KeyRecord {
             not_before: None,
             expires_at: None,
             revoked_at: None,
-            last_used_at: None,
             more: None,
         }
     }
@@ -174,7 +178,7 @@ impl KeyRecord {
     /// Sets when the key was last seen to be used, as far as the store knows.
     #[must_use]
     pub fn with_last_used_at(mut self, when: SystemTime) -> Self {
-        self.last_used_at = Some(Seconds::new(when));
+        self.more.get_or_insert_default().last_used_at = Some(Seconds::new(when));
         self
     }
 
@@ -304,7 +308,7 @@ impl KeyRecord {
 
     /// Returns when the key was last seen to be used, as far as the store knows: within a minute or so.
     pub fn last_used_at(&self) -> Option<SystemTime> {
-        self.last_used_at.map(Seconds::time)
+        self.more.as_ref()?.last_used_at.map(Seconds::time)
     }
 
     /// Returns how many requests the key may make, if that is limited.

@@ -21,7 +21,7 @@ use crate::ConfigError;
 /// assert_eq!("100/1m".parse(), Ok(rate));
 /// # Ok::<(), tower_keep::ConfigError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct RateLimit {
     requests: NonZeroU32,
     seconds: NonZeroU32,

@@ -24,6 +24,8 @@ mod change;
 mod closure;
 pub mod memory;
 mod notices;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod upkeep;
 
@@ -32,6 +34,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use audit::{AuditAction, AuditEntry};
 pub use cached::Cached;
 pub use change::KeyChange;
@@ -50,6 +54,9 @@ pub type Found = Result<Option<Arc<KeyRecord>>, StoreError>;
 pub trait KeyStore: Send + Sync + 'static {
     /// Finds a record. Revoked, expired and future ones are found, too: it is the layer that judges them, so that each
     /// is answered in the same way and time.
+    ///
+    /// An answer that comes later does nothing before it is polled for the first time. For a client that has failed
+    /// [too often](crate::auth::throttle) it is dropped right away, and nobody has to be asked then.
     ///
     /// # Errors
     ///

@@ -147,6 +147,10 @@ impl TokenVerifier for Introspection {
         self.0.audiences().map(<[_]>::to_vec)
     }
 
+    fn remembered(&self, token: &PresentedToken) -> Option<Principal> {
+        self.0.remembered(token)
+    }
+
     /// Tells of the time and the deny list; the server is not asked again.
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
         self.0.standing(principal)
@@ -162,6 +166,7 @@ impl fmt::Debug for Introspection {
 /// A verifier whose type of claims is not told.
 trait Verify: Send + Sync {
     fn verify(self: Arc<Self>, token: &PresentedToken) -> Answer<Result<Principal, Rejection>>;
+    fn remembered(&self, token: &PresentedToken) -> Option<Principal>;
     fn issuer(&self) -> Option<&str>;
     fn audiences(&self) -> Option<&[String]>;
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>>;
@@ -191,6 +196,14 @@ impl<T: DeserializeOwned + Any + Send + Sync> Verify for Core<T> {
     fn standing(&self, principal: &Principal) -> Option<Answer<Standing>> {
         let token = principal.identity_as::<Token<T>>().filter(|token| token.introspected)?;
         Some(self.conditions.standing(token, self.clock.now()))
+    }
+
+    fn remembered(&self, token: &PresentedToken) -> Option<Principal> {
+        let bytes = token.as_bytes();
+        if bytes.len() > self.token_limit {
+            return None;
+        }
+        self.judge(self.memory.find(&sha256(bytes), self.clock.now())?).now()?.ok()
     }
 
     fn verify(self: Arc<Self>, token: &PresentedToken) -> Answer<Result<Principal, Rejection>> {

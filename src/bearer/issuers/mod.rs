@@ -78,6 +78,9 @@ type Found = Result<Option<Arc<dyn TokenVerifier>>, Rejection>;
 /// Looks the verifier of an issuer up that is not in the list.
 trait LookUp: Send + Sync {
     fn find(&self, issuer: &str) -> Answer<Found>;
+
+    /// Finds it among those that were looked up before.
+    fn kept(&self, issuer: &str) -> Option<Arc<dyn TokenVerifier>>;
 }
 
 impl Issuers {
@@ -153,6 +156,23 @@ impl TokenVerifier for Issuers {
             },
             Err(rejection) => Answer::Now(Err(rejection)),
         }
+    }
+
+    fn remembered(&self, token: &PresentedToken) -> Option<Principal> {
+        if token.as_bytes().len() <= self.0.token_limit
+            && let Some(principal) = self.0.hints.find(token)
+        {
+            return Some(principal);
+        }
+        let (issuer, principal) = match self.0.choose(token.as_bytes()).ok()? {
+            Choice::Known(issuer, verifier) => (Arc::clone(issuer), verifier.remembered(token)?),
+            Choice::LookUp(issuer, others) => {
+                let verifier = others.kept(&issuer)?;
+                (issuer, verifier.remembered(token)?)
+            }
+            Choice::Opaque(verifier) => return verifier.remembered(token),
+        };
+        held_to(&issuer, Answer::Now(Ok(principal))).now()?.ok()
     }
 
     fn form(&self) -> TokenForm {

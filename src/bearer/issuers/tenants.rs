@@ -188,6 +188,10 @@ fn is_path(rest: &str) -> bool {
 }
 
 impl LookUp for Tenants {
+    fn kept(&self, issuer: &str) -> Option<Arc<dyn TokenVerifier>> {
+        (issuer.len() <= LENGTH_MAX && (self.shared.allow)(issuer)).then(|| self.shared.kept(issuer))?
+    }
+
     fn find(&self, issuer: &str) -> Answer<Found> {
         if issuer.len() > LENGTH_MAX || !(self.shared.allow)(issuer) {
             return Answer::Now(Ok(None));

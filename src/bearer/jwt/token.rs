@@ -152,7 +152,8 @@ impl<T: Any + Send + Sync> Conditions<T> {
             )));
         };
         if let Some(reason) = self.fault(token, now) {
-            return Answer::Now(Err(about(token, Rejection::invalid(reason))));
+            // Its issuer has vouched for it: nobody guessed it.
+            return Answer::Now(Err(about(token, Rejection::invalid(reason).genuine())));
         }
         let admitted = |token: &Arc<Token<T>>| Principal::from_identity(Arc::clone(token) as Arc<dyn Identity>, None);
         let Some(deny_list) = &self.deny_list else { return Answer::Now(Ok(admitted(token))) };

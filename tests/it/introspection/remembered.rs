@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::advance;
-use tower_keep::{Denial, MemoryDenyList};
+use tower_keep::{Denial, MemoryDenyList, PresentedToken, TokenVerifier};
 
 use super::{Reply, Server, TOKEN, good, good_with, outcome, verdict};
 use crate::support::{START, TestClock};
@@ -221,5 +221,21 @@ async fn an_answer_is_kept_though_nobody_waits_for_it() {
     advance(seconds(2)).await;
 
     assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+    assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_is_told_without_a_question() {
+    let server = Server::content();
+    let (clock, denied) = (TestClock::new(), MemoryDenyList::new());
+    let tokens = server.asker().clock(clock.clone()).deny_list(denied.clone()).build().unwrap();
+    let token = PresentedToken::from_text(TOKEN).unwrap();
+    assert!(tokens.remembered(&token).is_none());
+    assert_eq!(server.asked(), 0);
+
+    assert_eq!(outcome(&tokens, TOKEN).await, "ok");
+    assert_eq!(tokens.remembered(&token).unwrap().subject(), "alice");
+    denied.deny(Denial::token("t1"));
+    assert!(tokens.remembered(&token).is_none());
     assert_eq!(server.asked(), 1);
 }

@@ -12,11 +12,18 @@ pub(super) struct Doubts {
     start: Instant,
     /// Until when doubts are set aside, in milliseconds since the start.
     suspended: AtomicU64,
+    /// Until when nothing is asked for ahead of time, likewise.
+    resting: AtomicU64,
 }
 
 impl Default for Doubts {
     fn default() -> Self {
-        Self { epoch: AtomicU64::new(0), start: Instant::now(), suspended: AtomicU64::new(0) }
+        Self {
+            epoch: AtomicU64::new(0),
+            start: Instant::now(),
+            suspended: AtomicU64::new(0),
+            resting: AtomicU64::new(0),
+        }
     }
 }
 
@@ -32,13 +39,29 @@ impl Doubts {
 
     /// Returns whether a copy of an epoch is to be asked about.
     pub(super) fn hold(&self, epoch: u64, now: Instant) -> bool {
-        epoch != self.epoch() && self.start + Duration::from_millis(self.suspended.load(Ordering::Relaxed)) <= now
+        epoch != self.epoch() && self.is_over(&self.suspended, now)
     }
 
     /// Sets doubts aside, since the store does not answer.
     pub(super) fn suspend(&self, until: Instant) {
-        let until = until.saturating_duration_since(self.start).as_millis() as u64;
-        self.suspended.fetch_max(until, Ordering::Relaxed);
+        self.suspended.fetch_max(self.milliseconds(until), Ordering::Relaxed);
+    }
+
+    /// Lets nothing be asked for ahead of time, since the store did not answer.
+    pub(super) fn rest(&self, until: Instant) {
+        self.resting.fetch_max(self.milliseconds(until), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_resting(&self, now: Instant) -> bool {
+        !self.is_over(&self.resting, now)
+    }
+
+    fn milliseconds(&self, until: Instant) -> u64 {
+        until.saturating_duration_since(self.start).as_millis() as u64
+    }
+
+    fn is_over(&self, until: &AtomicU64, now: Instant) -> bool {
+        self.start + Duration::from_millis(until.load(Ordering::Relaxed)) <= now
     }
 
     /// Raises them again, since the store has answered.

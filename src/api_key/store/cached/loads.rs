@@ -12,7 +12,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::{Copy, Place, Shared};
+use super::Shared;
+use super::copies::{Copy, Place};
 use crate::api_key::store::{Found, KeyStore};
 use crate::{StoreError, events};
 
@@ -20,7 +21,7 @@ use crate::{StoreError, events};
 const AT_ONCE: usize = 256;
 /// How long the store has to settle a doubt about a copy that is good for a while yet.
 const DOUBT: Duration = Duration::from_millis(250);
-/// For how long doubts are set aside then.
+/// For how long doubts are set aside then, and nothing is asked for ahead of time.
 const SUSPENDED: Duration = Duration::from_secs(1);
 
 type Outcome = watch::Receiver<Option<Found>>;
@@ -94,9 +95,23 @@ impl<S: KeyStore> Shared<S> {
     fn join(self: &Arc<Self>, place: Place) -> Result<Outcome, StoreError> {
         let mut flights = self.loads.lock();
         // It may have ended since it was looked for.
-        if let Some(found) = self.copies.find(&place, Instant::now(), &self.doubts) {
-            return Ok(watch::channel(Some(Ok(found))).1);
+        if let Some(known) = self.copies.find(&place, Instant::now(), &self.doubts) {
+            return Ok(watch::channel(Some(Ok(known.record))).1);
         }
+        self.start(place, &mut flights)
+    }
+
+    /// Asks for a record that is known, ahead of time.
+    pub(super) fn refresh(self: &Arc<Self>, place: Place) {
+        if self.doubts.is_resting(Instant::now()) {
+            return;
+        }
+        // What cannot be found out now is found out when it has to be.
+        let _under_way = self.start(place, &mut self.loads.lock());
+    }
+
+    /// Joins the look-up of a key, or starts it.
+    fn start(self: &Arc<Self>, place: Place, flights: &mut Flights) -> Result<Outcome, StoreError> {
         if let Some(flight) = flights.by_place.get(&place) {
             return Ok(flight.outcome.clone());
         }
@@ -109,7 +124,6 @@ impl<S: KeyStore> Shared<S> {
         flights.next += 1;
         let (sender, outcome) = watch::channel(None);
         flights.by_place.insert(place, Flight { number, outcome: outcome.clone() });
-        drop(flights);
         runtime.spawn(Pilot { shared: Arc::clone(self), place, number, epoch: self.doubts.epoch() }.fly(sender));
         Ok(outcome)
     }
@@ -132,6 +146,7 @@ impl<S: KeyStore> Pilot<S> {
             found = self.ask().await;
         }
         if let Err(error) = &found {
+            shared.doubts.rest(Instant::now() + SUSPENDED);
             events::key_store_failed(&shared.log, error);
         }
         outcome.send_replace(Some(found));
@@ -148,7 +163,8 @@ impl<S: KeyStore> Pilot<S> {
         match found {
             Ok(Some(record)) => {
                 let until = now + settings.ttl;
-                let copy = Copy { record: Arc::clone(record), until, epoch: self.epoch };
+                let refresh_at = until - settings.ttl / 5;
+                let copy = Copy { record: Arc::clone(record), until, refresh_at, epoch: self.epoch };
                 copies.records.insert(*record.id(), copy, until + settings.stale);
                 if matches!(self.place, Place::Digest(..)) {
                     copies.digests.insert(self.place, *record.id(), until + settings.stale);

@@ -11,7 +11,8 @@
 //! # How long a copy is good
 //!
 //! A record is found in memory for 10 seconds after it was read, and that there is none for 2 seconds; then the store is asked
-//! again, and nobody is served what is older. Whether a key is revoked, expired or not yet good is judged each time it comes,
+//! again, and nobody is served what is older. A key that is used in the last two of these seconds is asked for ahead of time,
+//! apart from its request, so that nobody waits. Whether a key is revoked, expired or not yet good is judged each time it comes,
 //! by the copy.
 //!
 //! A store that tells of changes ([`KeyStore::notices`]) makes copies of changed records end at once: those of PostgreSQL,
@@ -26,29 +27,29 @@
 //! look-up is under way for each key, and 256 in all. With [`stale_while_down`](Cached::stale_while_down), records that were
 //! good until then are served a little longer, for a minute at most, and only while the store fails.
 
+mod admin;
+mod copies;
 mod doubts;
+mod listen;
 mod loads;
 mod table;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use copies::{Copies, Place};
 use doubts::Doubts;
 use loads::Loads;
-use table::Table;
 
-use super::{
-    AdminError, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notice, Notices, Page,
-};
-use crate::api_key::{DigestTag, KeyDigest, KeyId, KeyRecord, KeyRules};
+use super::{Found, KeyStore, Lookup, Notices};
+use crate::api_key::{KeyId, KeyRules};
 use crate::events::{REFUSALS_PER_SECOND, RefusalLog};
-use crate::{Answer, ConfigError, events};
+use crate::{Answer, ConfigError};
 
 const TTL: Duration = Duration::from_secs(10);
 const TTL_MAX: Duration = Duration::from_secs(10 * 60);
@@ -57,8 +58,6 @@ const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(60);
 const STALE_MAX: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(2);
 const CAPACITY: usize = 100_000;
-/// How many keys are remembered that are not there.
-const UNKNOWN: usize = 10_000;
 
 /// A store with copies of its records in memory; see the [module](self). Cloning shares it.
 pub struct Cached<S>(Arc<Shared<S>>);
@@ -88,73 +87,6 @@ struct Settings {
 struct Link {
     is_up: Option<bool>,
     task: Option<AbortHandle>,
-}
-
-/// What is looked for, as the key of a table.
-#[derive(Clone, Copy, Eq, Hash, PartialEq)]
-enum Place {
-    Id(KeyId),
-    Digest(DigestTag, [u8; 32]),
-}
-
-impl Place {
-    const fn of(by: &Lookup) -> Self {
-        match by {
-            Lookup::Id(id) => Self::Id(*id),
-            Lookup::Digest(digest) => Self::Digest(digest.tag(), *digest.as_bytes()),
-        }
-    }
-
-    const fn lookup(self) -> Lookup {
-        match self {
-            Self::Id(id) => Lookup::Id(id),
-            Self::Digest(tag, bytes) => Lookup::Digest(KeyDigest::new(tag, bytes)),
-        }
-    }
-}
-
-/// What is known.
-struct Copies {
-    /// One place for each record, so that a change has one copy to end.
-    records: Table<KeyId, Copy>,
-    /// The ids of imported keys.
-    digests: Table<Place, KeyId>,
-    /// What is not there. Whoever makes keys up takes nobody else's place.
-    unknown: Table<Place, ()>,
-}
-
-/// A copy of a record. It is kept for as long as it may be served while the store is down, and says until when it is good.
-#[derive(Clone)]
-struct Copy {
-    record: Arc<KeyRecord>,
-    until: Instant,
-    epoch: u64,
-}
-
-impl Copies {
-    /// Finds what is good, and not in doubt.
-    fn find(&self, place: &Place, now: Instant, doubts: &Doubts) -> Option<Option<Arc<KeyRecord>>> {
-        match self.record(place) {
-            Some(copy) if now < copy.until => (!doubts.hold(copy.epoch, now)).then_some(Some(copy.record)),
-            _ => self.unknown.find(place, now).map(|()| None),
-        }
-    }
-
-    /// Finds a copy, also one that is in doubt or not good any more.
-    fn record(&self, place: &Place) -> Option<Copy> {
-        let now = Instant::now();
-        match place {
-            Place::Id(id) => self.records.find(id, now),
-            Place::Digest(..) => {
-                let id = self.digests.find(place, now)?;
-                let copy = self.records.find(&id, now)?;
-                // The record may be a newer one, which has the digest no longer.
-                let is_it = |digest: &KeyDigest| Place::of(&Lookup::Digest(*digest)) == *place;
-                let has_it = copy.record.indexed_digests().any(is_it);
-                has_it.then_some(copy)
-            }
-        }
-    }
 }
 
 impl<S: KeyStore> Cached<S> {
@@ -252,11 +184,7 @@ impl<S: KeyStore> Cached<S> {
         Self(Arc::new(Shared {
             store,
             settings,
-            copies: Copies {
-                records: Table::new(settings.capacity),
-                digests: Table::new(settings.capacity),
-                unknown: Table::new(UNKNOWN),
-            },
+            copies: Copies::new(settings.capacity),
             doubts: Doubts::default(),
             loads: Loads::default(),
             log: RefusalLog::new(REFUSALS_PER_SECOND),
@@ -270,8 +198,7 @@ impl<S: KeyStore> Cached<S> {
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.0) {
             change(&mut shared.settings);
-            shared.copies.records = Table::new(shared.settings.capacity);
-            shared.copies.digests = Table::new(shared.settings.capacity);
+            shared.copies = Copies::new(shared.settings.capacity);
         }
         self
     }
@@ -305,61 +232,10 @@ impl<S> Shared<S> {
         self.loads.overtake(
             |_| true,
             || {
-                self.copies.records.clear();
-                self.copies.digests.clear();
-                self.copies.unknown.clear();
+                self.copies.clear();
             },
         );
     }
-}
-
-impl<S: KeyStore> Shared<S> {
-    /// Starts to listen to the store, once, as soon as there is a runtime.
-    fn listen(self: &Arc<Self>) {
-        if self.listening.load(Ordering::Relaxed) {
-            return;
-        }
-        let Ok(runtime) = Handle::try_current() else { return };
-        if self.listening.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let Some(notices) = self.store.notices() else { return };
-        let mut link = self.link();
-        link.is_up = Some(false);
-        link.task = Some(runtime.spawn(heed(notices, Arc::downgrade(self))).abort_handle());
-    }
-
-    fn heed(&self, notice: Notice) {
-        match notice {
-            Notice::Changed(id) => self.forget(&id),
-            Notice::AllChanged => self.forget_all(),
-            Notice::Connected => {
-                let before = self.link().is_up.replace(true);
-                // What was read before may have changed in between.
-                self.doubts.raise();
-                if before != Some(true) {
-                    events::key_changes_told();
-                }
-            }
-            Notice::Disconnected(error) => {
-                let before = self.link().is_up.replace(false);
-                self.doubts.raise();
-                if before == Some(true) {
-                    events::key_changes_not_told(&error);
-                }
-            }
-        }
-    }
-}
-
-/// Does what the notices of a store say, for as long as somebody has the copies.
-async fn heed<S: KeyStore>(mut notices: Notices, shared: Weak<Shared<S>>) {
-    while let Some(notice) = notices.next().await {
-        let Some(shared) = shared.upgrade() else { return };
-        shared.heed(notice);
-    }
-    let Some(shared) = shared.upgrade() else { return };
-    shared.heed(Notice::Disconnected(crate::StoreError::unavailable("the store stopped telling of changes")));
 }
 
 impl<S> Drop for Shared<S> {
@@ -373,7 +249,12 @@ impl<S: KeyStore> KeyStore for Cached<S> {
         let place = Place::of(by);
         self.0.listen();
         match self.0.copies.find(&place, Instant::now(), &self.0.doubts) {
-            Some(found) => Answer::Now(Ok(found)),
+            Some(known) => {
+                if known.is_due {
+                    self.0.refresh(place);
+                }
+                Answer::Now(Ok(known.record))
+            }
             None => Answer::later(Arc::clone(&self.0).load(place)),
         }
     }
@@ -388,70 +269,6 @@ impl<S: KeyStore> KeyStore for Cached<S> {
 
     fn notices(&self) -> Option<Notices> {
         self.0.store.notices()
-    }
-}
-
-impl<S: KeyAdmin> Cached<S> {
-    /// Drops the copy of a key when its change is done, or may have been.
-    fn after<T: Send + 'static>(&self, id: KeyId, done: Answer<T>) -> Answer<T> {
-        let shared = Arc::clone(&self.0);
-        done.map(move |outcome| {
-            shared.forget(&id);
-            outcome
-        })
-    }
-
-    fn after_all<T: Send + 'static>(&self, done: Answer<T>) -> Answer<T> {
-        let shared = Arc::clone(&self.0);
-        done.map(move |outcome| {
-            shared.forget_all();
-            outcome
-        })
-    }
-}
-
-impl<S: KeyAdmin> KeyAdmin for Cached<S> {
-    fn insert(&self, record: KeyRecord) -> Answer<Result<(), AdminError>> {
-        let id = *record.id();
-        let imported: Vec<_> = record.indexed_digests().map(|digest| Place::of(&Lookup::Digest(*digest))).collect();
-        let shared = Arc::clone(&self.0);
-        self.after(id, self.0.store.insert(record)).map(move |outcome| {
-            imported.iter().for_each(|place| shared.copies.unknown.remove(place));
-            outcome
-        })
-    }
-
-    fn change(&self, id: &KeyId, change: KeyChange) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
-        self.after(*id, self.0.store.change(id, change))
-    }
-
-    fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>> {
-        self.0.store.list(filter, after, limit)
-    }
-
-    fn insert_all(&self, records: Vec<KeyRecord>) -> Answer<Result<Vec<KeyId>, AdminError>> {
-        self.after_all(self.0.store.insert_all(records))
-    }
-
-    fn flush(&self) -> Answer<Result<(), AdminError>> {
-        self.0.store.flush()
-    }
-
-    fn sweep(&self, ended_before: SystemTime) -> Answer<Result<u64, AdminError>> {
-        self.after_all(self.0.store.sweep(ended_before))
-    }
-
-    fn audit(
-        &self,
-        key: Option<&KeyId>,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Answer<Result<Vec<AuditEntry>, AdminError>> {
-        self.0.store.audit(key, before, limit)
-    }
-
-    fn durability(&self) -> Durability {
-        self.0.store.durability()
     }
 }
 

@@ -1,0 +1,6 @@
+//! Stores on real servers, which the tests start by themselves. `scripts/test` installs them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod redis;
+mod support;
