@@ -40,8 +40,12 @@ pub use api_key::{
     IssueError, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
     KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
+#[cfg(feature = "postgres")]
+pub use api_key::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "redis")]
 pub use api_key::{RedisStore, RedisStoreBuilder};
+#[cfg(feature = "sqlite")]
+pub use api_key::{SqliteStore, SqliteStoreBuilder};
 pub use auth::{
     Admission, Auth, AuthLayer, FailedAttempts, Need, Ownership, Problem, RequireLogin, RequireScopes, Responder,
     Scheme,

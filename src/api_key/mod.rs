@@ -29,8 +29,12 @@ pub use store::{
     AdminError, AuditAction, AuditEntry, Cached, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup,
     MemoryStore, Notice, NoticeSender, Notices, Page, StoreFn, store_fn,
 };
+#[cfg(feature = "postgres")]
+pub use store::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "redis")]
 pub use store::{RedisStore, RedisStoreBuilder};
+#[cfg(feature = "sqlite")]
+pub use store::{SqliteStore, SqliteStoreBuilder};
 
 use judge::Core;
 use locations::{Locations, Place};

@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod postgres;
 mod redis;
+mod sqlite;
 mod support;

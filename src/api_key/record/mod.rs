@@ -6,6 +6,8 @@ mod rate;
 #[cfg(feature = "records")]
 mod text;
 mod time;
+#[cfg(feature = "records")]
+mod written;
 
 use std::any::Any;
 use std::collections::BTreeMap;

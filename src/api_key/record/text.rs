@@ -21,8 +21,9 @@ use std::time::SystemTime;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{KeyRecord, Superseded};
-use crate::api_key::{DigestTag, KeyDigest, KeyId};
+use super::KeyRecord;
+use super::written::{Time, WrittenMore, WrittenSuperseded, digest_text, is_false, read_digest};
+use crate::api_key::KeyId;
 use crate::{ConfigError, Scopes};
 
 /// A record as it is written. What is not there is left out.
@@ -61,69 +62,25 @@ struct Written {
     superseded: Vec<WrittenSuperseded>,
 }
 
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenSuperseded {
-    digest: String,
-    until: Time,
-    #[serde(default, skip_serializing_if = "is_false")]
-    imported: bool,
-}
-
-fn is_false(value: &bool) -> bool {
-    !*value
-}
-
-/// A time of RFC 3339, in whole seconds.
-#[derive(Clone, Copy)]
-struct Time(SystemTime);
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_rfc3339_seconds(self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = humantime::parse_rfc3339_weak(&text);
-        time.map(Time).map_err(|_| D::Error::custom(format!("{text:?} is not a time such as \"2027-01-01T00:00:00Z\"")))
-    }
-}
-
-fn digest_text(digest: &KeyDigest) -> String {
-    format!("{}:{}", digest.tag(), digest.to_hex())
-}
-
-fn read_digest(text: &str) -> Result<KeyDigest, ConfigError> {
-    let (tag, hex) = text.split_once(':').ok_or(ConfigError::DigestText { length: text.len() })?;
-    KeyDigest::from_hex(tag.parse::<DigestTag>()?, hex)
-}
-
 impl Serialize for KeyRecord {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let superseded = self.superseded().iter().map(|old| WrittenSuperseded {
-            digest: digest_text(old.digest()),
-            until: Time(old.until()),
-            imported: old.is_imported(),
-        });
+        let more = WrittenMore::of(self);
         let written = Written {
             id: self.id().to_string(),
             owner: self.owner().to_owned(),
             scopes: self.scopes().iter().map(str::to_owned).collect(),
             digest: (!self.digest().is_none()).then(|| digest_text(self.digest())),
-            slow_hash: self.slow_hash().map(str::to_owned),
+            slow_hash: more.slow_hash,
             imported: self.is_imported(),
             created_at: self.created_at().map(Time),
             not_before: self.not_before().map(Time),
             expires_at: self.expires_at().map(Time),
             revoked_at: self.revoked_at().map(Time),
             last_used_at: self.last_used_at().map(Time),
-            rate: self.rate().map(|rate| rate.to_string()),
-            networks: self.networks().collect(),
-            labels: self.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            superseded: superseded.collect(),
+            rate: more.rate,
+            networks: more.networks,
+            labels: more.labels,
+            superseded: more.superseded,
         };
         written.serialize(serializer)
     }
@@ -150,7 +107,7 @@ impl TryFrom<Written> for KeyRecord {
             _ => return Err(format!("{id} needs a digest or a slow hash, and not both")),
         };
         let scopes = Scopes::try_from(written.scopes).map_err(text)?;
-        let record = record.with_scopes(scopes).with_networks(written.networks).map_err(text)?;
+        let record = record.with_scopes(scopes);
         let record = if written.imported { record.imported() } else { record };
         let set = |record: Self, time: Option<Time>, with: fn(Self, SystemTime) -> Self| match time {
             Some(Time(time)) => with(record, time),
@@ -161,12 +118,13 @@ impl TryFrom<Written> for KeyRecord {
         let record = set(record, written.expires_at, Self::with_expires_at);
         let record = set(record, written.revoked_at, Self::with_revoked_at);
         let record = set(record, written.last_used_at, Self::with_last_used_at);
-        let rate = written.rate.map(|rate| rate.parse()).transpose().map_err(text)?;
-        let record = rate.into_iter().fold(record, Self::with_rate);
-        let record = written.labels.into_iter().fold(record, |record, (name, value)| record.with_label(name, value));
-        written.superseded.into_iter().try_fold(record, |record, old| {
-            let digest = read_digest(&old.digest).map_err(text)?;
-            Ok(record.with_superseded(Superseded::new(digest, old.until.0, old.imported)))
-        })
+        let more = WrittenMore {
+            slow_hash: None,
+            rate: written.rate,
+            networks: written.networks,
+            labels: written.labels,
+            superseded: written.superseded,
+        };
+        more.add_to(record)
     }
 }

@@ -24,8 +24,14 @@ mod change;
 mod closure;
 pub mod memory;
 mod notices;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod upkeep;
 
@@ -42,6 +48,10 @@ pub use change::KeyChange;
 pub use closure::{StoreFn, store_fn};
 pub use memory::MemoryStore;
 pub use notices::{Notice, NoticeSender, Notices};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteStore, SqliteStoreBuilder};
 
 use super::issue::after;
 use super::{IssueError, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyRules, NewKey};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::sync::Arc;
 
-use tower_keep::{KeyAdmin, KeyRules};
+use tower_keep::{KeyAdmin, KeyRules, PostgresStore, RedisServer, RedisStore, SqliteStore};
 
 use crate::args::Global;
 use crate::failure::Failure;
@@ -46,8 +46,23 @@ pub(crate) async fn open(
     actor: &str,
     create: bool,
 ) -> Result<Arc<dyn KeyAdmin>, Failure> {
-    let _ = (rules, actor, create);
-    Err(Failure::refused(format!("{place} is no store: it has to be {KINDS}")))
+    let url = place.0.as_str();
+    match url.split_once(':') {
+        Some(("sqlite", _)) => {
+            place.is_there(create)?;
+            let store = SqliteStore::builder().rules(rules).open(url).await?;
+            Ok(Arc::new(store.acting_as(actor)))
+        }
+        Some(("postgres" | "postgresql", _)) => {
+            let store = PostgresStore::builder().rules(rules).open(url).await?;
+            Ok(Arc::new(store.acting_as(actor)))
+        }
+        Some(("redis" | "rediss" | "unix", _)) => {
+            let server = RedisServer::new(url);
+            Ok(Arc::new(RedisStore::builder(server).rules(rules).connect().await?))
+        }
+        _ => Err(Failure::refused(format!("{place} is no store: it has to be {KINDS}"))),
+    }
 }
 
 impl Place {
@@ -55,7 +70,17 @@ impl Place {
         Self(url.trim().to_owned())
     }
 
-    /// Returns what stands before the host, if this is a URL with a host.
+    /// Makes sure that a file is there. A name with a mistake in it is not to become an empty store.
+    fn is_there(&self, create: bool) -> Result<(), Failure> {
+        let path = self.0.split_once(':').map_or("", |(_, path)| path).split('?').next().unwrap_or_default();
+        let path = path.strip_prefix("//").unwrap_or(path);
+        match create || path.is_empty() || path == ":memory:" || fs::exists(path).unwrap_or(true) {
+            true => Ok(()),
+            false => Err(Failure::refused(format!("there is no {path}: `keep keys create` and `import` make one"))),
+        }
+    }
+
+    /// Returns the scheme, and the host with what stands before it, if this is a URL with a host.
     fn authority(&self) -> Option<(&str, &str)> {
         let (scheme, rest) = self.0.split_once("://")?;
         // A password may have any character but `/` in it that people forget to write as an escape.
