@@ -1,5 +1,6 @@
 //! What can be said to `keep`. No argument is ever a secret.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -117,7 +118,7 @@ pub(crate) enum Keys {
         before: Option<u64>,
     },
     /// Say whether a key is good, which is read from standard input or asked for
-    Verify(Nothing),
+    Verify(VerifyKey),
     /// Revoke a key that was found somewhere, which is read from standard input or asked for
     Leaked(Nothing),
     /// Store records, or keys of another system
@@ -196,6 +197,15 @@ pub(crate) enum Format {
     Plain,
     /// {"sha256": "…", "owner": "…"}: SHA-256 of keys of another system, in hexadecimal digits
     Sha256,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyKey {
+    /// From which address it would be used; networks of the key are not looked at without
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) nothing: Nothing,
 }
 
 /// Takes whatever is said where a secret does not belong, so that no message repeats it.

@@ -1,90 +1,88 @@
 //! `keep keys verify` and `leaked`: a whole key is read, and never shown.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use http::{HeaderValue, Request};
 use serde_json::{Value, json};
-use tower_keep::{AdminError, ApiKey, Cause, FormatError, KeyRecord, Lookup, Principal, Rejection, Scheme, Secret};
+use tower_keep::{AdminError, FormatError, KeyRecord, Lookup};
 
 use super::{Keys, view};
-use crate::args::{Global, Nothing};
+use crate::args::{Global, Nothing, VerifyKey};
 use crate::ask::{confirm, secret};
 use crate::failure::Failure;
 use crate::moment::written;
 use crate::output::pairs;
 
-pub(super) async fn verify(global: &Global, said: &Nothing) -> Result<(), Failure> {
-    let key = secret("key", said).await?;
+pub(super) async fn verify(global: &Global, how: &VerifyKey) -> Result<(), Failure> {
+    let key = secret("key", &how.nothing).await?;
     let keys = Keys::open(global, false).await?;
-    match judge(&keys, &key).await? {
-        Ok(principal) => {
-            let record = principal.details::<KeyRecord>();
-            keys.output.result(&good(&principal, record), || {
-                let mut shown = vec![
-                    ("good", "yes".to_owned()),
-                    ("id", principal.credential_id().unwrap_or_default().to_owned()),
-                    ("owner", principal.subject().to_owned()),
-                    ("scopes", principal.scopes().as_str().to_owned()),
-                    ("expires", principal.expires_at().map(written).unwrap_or_default()),
-                    ("superseded, works until", principal.superseded().map(written).unwrap_or_default()),
-                ];
-                if let Some(record) = record {
-                    shown.push(("networks", record.networks().collect::<Vec<_>>().join(" ")));
-                    shown.push(("digest", record.digest().tag().to_string()));
-                }
+    let now = keys.rules.now();
+    let (record, reason) = judge(&keys, key.expose(), how.from).await?;
+    let reason = match reason {
+        Verdict::Good(until) => {
+            let record = record.as_deref();
+            let until = until.map(written).unwrap_or_default();
+            return keys.output.result(&good(record, &until), || {
+                let mut shown = vec![("good", "yes".to_owned()), ("superseded, works until", until.clone())];
+                shown.extend(record.into_iter().flat_map(|record| view::pairs(record, now)));
                 pairs(&shown)
-            })
+            });
         }
-        Err(rejection) => {
-            let (reason, id) = (rejection.reason(), rejection.credential_id());
-            keys.output.result(&json!({ "good": false, "reason": reason, "id": id }), || {
-                let why = ("why", why(reason).to_owned());
-                pairs(&[("good", "no".to_owned()), why, ("id", id.unwrap_or_default().to_owned())])
-            })?;
-            Err(Failure::No(None))
-        }
-    }
+        Verdict::Bad(reason) => reason,
+    };
+    let id = record.map(|record| record.id().to_string());
+    keys.output.result(&json!({ "good": false, "reason": reason, "id": id }), || {
+        let why = ("why", why(reason).to_owned());
+        pairs(&[("good", "no".to_owned()), why, ("id", id.clone().unwrap_or_default())])
+    })?;
+    Err(Failure::No(None))
 }
 
-/// Judges a key as the layer of a server does.
-async fn judge(keys: &Keys, key: &Secret) -> Result<Result<Principal, Rejection>, Failure> {
-    let scheme = ApiKey::new(Arc::clone(&keys.store));
-    let (mut head, ()) = Request::new(()).into_parts();
-    let Ok(mut value) = HeaderValue::from_str(key.expose()) else {
-        return Ok(Err(Rejection::invalid("key_malformed")));
-    };
-    value.set_sensitive(true);
-    head.headers.insert("x-api-key", value);
-    let verdict = match scheme.take(&mut head) {
-        Ok(Some(presented)) => {
-            match tokio::time::timeout(keys.patience, scheme.verify(presented).into_future()).await {
-                Ok(verdict) => verdict.map(|admission| admission.principal().clone()),
-                Err(_) => return Err(super::too_late(keys.patience)),
-            }
-        }
-        Ok(None) => Err(Rejection::missing()),
-        Err(rejection) => Err(rejection),
-    };
-    match verdict {
-        Err(rejection) if matches!(rejection.cause(), Cause::Unavailable | Cause::Misconfigured) => {
-            Err(rejection.into())
-        }
-        verdict => Ok(verdict),
-    }
+/// What there is to say of a key.
+enum Verdict {
+    /// It is good, perhaps until a time, if a newer secret has taken its place.
+    Good(Option<SystemTime>),
+    /// It is not, for the reason that a server logs.
+    Bad(&'static str),
 }
 
-fn good(principal: &Principal, record: Option<&KeyRecord>) -> Value {
-    let mut json = json!({
-        "good": true,
-        "id": principal.credential_id(),
-        "owner": principal.subject(),
-        "scopes": principal.scopes().iter().collect::<Vec<_>>(),
-    });
-    let mut set = |name: &str, value: Option<Value>| value.into_iter().for_each(|value| json[name] = value);
-    set("expires_at", principal.expires_at().map(|time| json!(written(time))));
-    set("superseded_until", principal.superseded().map(|time| json!(written(time))));
+/// Judges a key as the layer of a server does, but for the address that it comes from, unless one is said.
+async fn judge(keys: &Keys, key: &str, from: Option<IpAddr>) -> Result<(Option<Arc<KeyRecord>>, Verdict), Failure> {
+    let found = match find(keys, key).await? {
+        Ok(found) => found,
+        Err(FormatError::Checksum) => return Ok((None, Verdict::Bad("key_checksum"))),
+        Err(_) => return Ok((None, Verdict::Bad("key_malformed"))),
+    };
+    let Some(record) = found else { return Ok((None, Verdict::Bad("key_unknown"))) };
+    let ended = match view::state(&record, keys.rules.now()) {
+        "revoked" => Some("key_revoked"),
+        "expired" => Some("key_expired"),
+        "not_yet_valid" => Some("key_not_yet_valid"),
+        _ => None,
+    };
+    let verdict = match (secret_of(keys, &record, key), ended) {
+        (Ok(Which::None), _) => Verdict::Bad("key_mismatch"),
+        (_, Some(reason)) => Verdict::Bad(reason),
+        (Err(failure), None) => return Err(failure),
+        (Ok(Which::Old(until)), None) if until <= keys.rules.now() => Verdict::Bad("key_superseded"),
+        (Ok(_), None) if from.is_some_and(|from| !record.allows(Some(from))) => Verdict::Bad("key_network"),
+        (Ok(Which::Old(until)), None) => Verdict::Good(Some(until)),
+        (Ok(Which::Present), None) => Verdict::Good(None),
+    };
+    Ok((Some(record), verdict))
+}
+
+fn good(record: Option<&KeyRecord>, until: &str) -> Value {
+    let mut json = json!({ "good": true });
     if let Some(record) = record {
-        set("digest", Some(json!(record.digest().tag().to_string())));
+        json["id"] = json!(record.id().as_str());
+        json["owner"] = json!(record.owner());
+        json["scopes"] = record.scopes().iter().collect();
+        json["digest"] = json!(record.digest().tag().to_string());
+        let mut set = |name: &str, value: Option<Value>| value.into_iter().for_each(|value| json[name] = value);
+        set("expires_at", record.expires_at().map(|time| json!(written(time))));
+        set("superseded_until", (!until.is_empty()).then(|| json!(until)));
         set("networks", record.is_bound_to_networks().then(|| record.networks().collect()));
         set("rate", record.rate().map(|rate| json!(rate.to_string())));
     }
@@ -100,7 +98,8 @@ fn why(reason: &str) -> &str {
         "key_unknown" => "there is no such key",
         "key_mismatch" => "the secret is not that of the key with this id",
         "key_checksum" => "the checksum does not fit: it was mistyped, or made up",
-        "key_malformed" | "credential_malformed" => "it is not built as keys are",
+        "key_network" => "it is not accepted from that address",
+        "key_malformed" => "it is not built as keys are",
         other => other,
     }
 }
@@ -108,18 +107,19 @@ fn why(reason: &str) -> &str {
 pub(super) async fn leaked(global: &Global, said: &Nothing) -> Result<(), Failure> {
     let key = secret("key", said).await?;
     let keys = Keys::open(global, false).await?;
-    let record = find(&keys, key.expose()).await?;
+    let found = find(&keys, key.expose()).await?.map_err(|error| Failure::no(error.to_string()))?;
+    let record = found.ok_or(AdminError::NotFound)?;
     let now = keys.rules.now();
     match secret_of(&keys, &record, key.expose())? {
         Which::None => return Err(Failure::no("the key is not right, and nothing was revoked")),
-        Which::Old { over: true } if record.revoked_at().is_none() => {
+        Which::Old(until) if until <= now && record.revoked_at().is_none() => {
             let text = format!("that secret of {} has stopped working already, and a newer one is in use", record.id());
             return Err(Failure::no(format!("{text}; nothing was revoked")));
         }
-        Which::Old { .. } | Which::Present if record.revoked_at().is_some() => {}
+        Which::Old(_) | Which::Present if record.revoked_at().is_some() => {}
         which => {
             let newer = match which {
-                Which::Old { .. } => " The newer secret that has taken its place ends, too.",
+                Which::Old(_) => " The newer secret that has taken its place ends, too.",
                 _ => "",
             };
             let question = format!("Revoke {} of {} for good?{newer}", record.id(), record.owner());
@@ -136,33 +136,33 @@ pub(super) async fn leaked(global: &Global, said: &Nothing) -> Result<(), Failur
 }
 
 /// Finds the record that a key may be one of: by the id in it, or by its digests.
-async fn find(keys: &Keys, key: &str) -> Result<Arc<KeyRecord>, Failure> {
+async fn find(keys: &Keys, key: &str) -> Result<Result<Option<Arc<KeyRecord>>, FormatError>, Failure> {
     let hasher = keys.rules.hasher();
     let lookups: Vec<_> = match keys.rules.format().parse(key) {
         Ok(id) => vec![Lookup::Id(id)],
         Err(FormatError::Foreign) => {
             hasher.tags().filter_map(|tag| hasher.digest_as(tag, key)).map(Lookup::Digest).collect()
         }
-        Err(error) => return Err(Failure::no(error.to_string())),
+        Err(error) => return Ok(Err(error)),
     };
     for lookup in lookups {
         if let Some(record) = keys.ask(keys.store.find(&lookup)).await? {
-            return Ok(record);
+            return Ok(Ok(Some(record)));
         }
     }
-    Err(AdminError::NotFound.into())
+    Ok(Ok(None))
 }
 
 /// Which secret of a record a key is.
 enum Which {
     Present,
-    Old { over: bool },
+    /// One that works until a time.
+    Old(SystemTime),
     None,
 }
 
 fn secret_of(keys: &Keys, record: &KeyRecord, key: &str) -> Result<Which, Failure> {
-    let old =
-        record.superseded().iter().map(|old| (old.digest(), Which::Old { over: old.until() <= keys.rules.now() }));
+    let old = record.superseded().iter().map(|old| (old.digest(), Which::Old(old.until())));
     let mut unknown = None;
     for (digest, which) in [(record.digest(), Which::Present)].into_iter().chain(old) {
         match keys.rules.hasher().digest_as(digest.tag(), key) {
