@@ -40,6 +40,8 @@ pub use api_key::{
     IssueError, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
     KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
+#[cfg(feature = "file")]
+pub use api_key::{FileStatus, FileStore, FileStoreBuilder, KeyFileError};
 #[cfg(feature = "postgres")]
 pub use api_key::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "redis")]

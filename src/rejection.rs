@@ -168,13 +168,13 @@ pub struct Rejection {
     cause: Cause,
     reason: &'static str,
     presented_as: Option<&'static str>,
-    genuine: bool,
     more: Option<Box<More>>,
 }
 
 /// What few rejections have.
 #[derive(Clone, Default)]
 struct More {
+    genuine: bool,
     credential_id: Option<Box<str>>,
     scopes: Scopes,
     params: Vec<(&'static str, String)>,
@@ -186,7 +186,7 @@ struct More {
 impl Rejection {
     /// Refuses for a cause. The reason is a stable code for logs, such as `key_expired`; callers never see it.
     pub const fn new(cause: Cause, reason: &'static str) -> Self {
-        Self { cause, reason, presented_as: None, genuine: false, more: None }
+        Self { cause, reason, presented_as: None, more: None }
     }
 
     /// Refuses because no credential came with the request.
@@ -269,9 +269,8 @@ impl Rejection {
     /// Says that the credential was proven to be genuine, though it is not good now: it has expired, say. It does not count as a
     /// failed attempt then; see [`throttle`](crate::auth::throttle).
     #[must_use]
-    pub const fn genuine(mut self) -> Self {
-        self.genuine = true;
-        self
+    pub fn genuine(self) -> Self {
+        self.edit(|more| more.genuine = true)
     }
 
     /// Adds the public id of the key or token, for the log.
@@ -349,8 +348,8 @@ impl Rejection {
     }
 
     /// Returns whether somebody presented a credential that never was good, or is so no more since somebody said so.
-    pub(crate) const fn is_failed_attempt(&self) -> bool {
-        matches!(self.cause, Cause::Invalid) && !self.genuine
+    pub(crate) fn is_failed_attempt(&self) -> bool {
+        self.cause == Cause::Invalid && !self.more().is_some_and(|more| more.genuine)
     }
 
     pub(crate) const fn challenge_scheme(&self) -> Option<&'static str> {

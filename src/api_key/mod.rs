@@ -29,6 +29,8 @@ pub use store::{
     AdminError, AuditAction, AuditEntry, Cached, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup,
     MemoryStore, Notice, NoticeSender, Notices, Page, StoreFn, store_fn,
 };
+#[cfg(feature = "file")]
+pub use store::{FileStatus, FileStore, FileStoreBuilder, KeyFileError};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "redis")]

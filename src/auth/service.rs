@@ -100,32 +100,28 @@ impl<C: Scheme, R> Gate<C, R> {
             false => self.guard.leftover(head, matches!(taken, Ok(Some(_)))),
         };
         match (taken, leftover) {
-            (Err(rejection), _) | (Ok(_), Err(rejection)) if rejection.is_failed_attempt() => {
-                Examined::Now(Err(self.throttled(head).unwrap_or(rejection)))
-            }
             (Err(rejection), _) | (Ok(_), Err(rejection)) => Examined::Now(Err(rejection)),
             (Ok(None), Ok(())) => Examined::Now(self.without_credential(head)),
-            (Ok(Some(credential)), Ok(())) => match secure(head) {
-                Ok(()) => self.verify(credential, head),
-                Err(rejection) => Examined::Now(Err(rejection)),
-            },
+            (Ok(Some(credential)), Ok(())) => {
+                if let Some(throttle) = &self.throttle
+                    && let Some(rejection) = throttle.refusal(&head.extensions)
+                {
+                    return Examined::Now(self.recall(credential, head, rejection));
+                }
+                match secure(head).map(|()| self.scheme.verify(credential)) {
+                    Ok(Answer::Now(verdict)) => Examined::Now(verdict.map(Pass::Admitted)),
+                    Ok(Answer::Later(verdict)) => Examined::Later(verdict),
+                    Err(rejection) => Examined::Now(Err(rejection)),
+                }
+            }
         }
     }
 
-    fn verify(&self, credential: C::Credential, head: &Parts) -> Examined {
-        if let Some(rejection) = self.throttled(head) {
-            let admission = self.scheme.recall(credential).ok_or(rejection);
-            return Examined::Now(admission.map(Pass::Admitted));
-        }
-        match self.scheme.verify(credential) {
-            Answer::Now(verdict) => Examined::Now(verdict.map(Pass::Admitted)),
-            Answer::Later(verdict) => Examined::Later(verdict),
-        }
-    }
-
-    /// Returns the refusal of a client that has failed too often, unless memory proves its credential good.
-    fn throttled(&self, head: &Parts) -> Option<Rejection> {
-        self.throttle.as_ref()?.refusal(&head.extensions)
+    /// Lets a client in that has failed too often, if memory proves its credential good.
+    #[cold]
+    fn recall(&self, credential: C::Credential, head: &Parts, rejection: Rejection) -> Verdict {
+        secure(head)?;
+        self.scheme.recall(credential).map(Pass::Admitted).ok_or(rejection)
     }
 
     fn without_credential(&self, head: &Parts) -> Verdict {

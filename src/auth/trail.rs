@@ -35,18 +35,18 @@ impl<C, R> Trail<C, R> {
         R: Responder<B>,
     {
         let guard = &gate.guard;
-        if let Some(throttle) = &gate.throttle
-            && let Err(rejection) = &verdict
-        {
-            throttle.note(rejection, &head.extensions);
-        }
         let pass = match verdict {
             Ok(pass) => pass,
-            Err(rejection) if guard.is_report_only() => {
+            Err(mut rejection) => {
+                if let Some(throttle) = &gate.throttle {
+                    throttle.weigh(&mut rejection, &head.extensions);
+                }
+                if !guard.is_report_only() {
+                    return Err(gate.refuse(&rejection, head, is_grpc(&head.method, &head.headers)));
+                }
                 events::refused(guard.log(), &rejection, true);
                 Pass::Anonymous
             }
-            Err(rejection) => return Err(gate.refuse(&rejection, head, is_grpc(&head.method, &head.headers))),
         };
         let mut trail = Self {
             gate: Arc::clone(gate),

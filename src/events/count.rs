@@ -1,5 +1,6 @@
 //! Counters for `metrics`.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use metrics::{Key, Label, Level, Metadata, counter, with_recorder};
@@ -68,6 +69,12 @@ pub(super) fn count_key_changes(outcome: &'static str) {
 #[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
 pub(super) fn count_key_store_failed() {
     counter!("tower_keep_key_store_failures_total").increment(1);
+}
+
+#[cfg_attr(not(feature = "file"), allow(dead_code, reason = "there are no files"))]
+pub(super) fn count_key_file(path: &Path, outcome: &'static str) {
+    let path = path.to_string_lossy().into_owned();
+    counter!("tower_keep_key_file_reads_total", "path" => path, "outcome" => outcome).increment(1);
 }
 
 #[cfg_attr(not(feature = "introspection"), allow(dead_code, reason = "nobody is asked about tokens"))]

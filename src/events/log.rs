@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Span, debug, error, event, field, info, warn};
@@ -163,6 +164,17 @@ pub(super) fn keys_fetched(fetched: &KeysFetched<'_>) {
 #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "nothing is fetched"))]
 pub(super) fn keys_not_fetched(from: &str, keys: usize, error: &(dyn Error + 'static)) {
     warn!(target: "tower_keep", from, keys, error = field::display(Chain(error)), "keys_not_fetched");
+}
+
+#[cfg_attr(not(feature = "file"), allow(dead_code, reason = "there are no files"))]
+pub(super) fn key_file_read(path: &Path, keys: usize) {
+    info!(target: "tower_keep", path = field::display(path.display()), keys, "key_file_read");
+}
+
+#[cfg_attr(not(feature = "file"), allow(dead_code, reason = "there are no files"))]
+pub(super) fn key_file_refused(path: &Path, keys: usize, error: &(dyn Error + 'static)) {
+    let (path, error) = (field::display(path.display()), field::display(Chain(error)));
+    warn!(target: "tower_keep", path, keys, error, "key_file_refused");
 }
 
 #[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]

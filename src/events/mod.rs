@@ -16,6 +16,8 @@
 //! | `key_changes_told` | INFO | |
 //! | `key_changes_not_told` | WARN | `error` |
 //! | `key_store_failed` | WARN | `suppressed`, `error` |
+//! | `key_file_read` | INFO | `path`, `keys` |
+//! | `key_file_refused` | WARN, once for a file as it is | `path`, `keys` that stay in force, `error` |
 //! | `introspected` | DEBUG | `from`, `active` |
 //! | `not_introspected` | WARN | `from`, `suppressed`, `error` |
 //! | `store_volatile` | WARN, once for a store | `store`, `help` |
@@ -50,6 +52,7 @@
 //! | `tower_keep_key_fetches_total` | `from`, `outcome`: `changed`, `same` or `failed` |
 //! | `tower_keep_key_changes_total` | `outcome`: `told` or `not_told`, each time the link to a store comes up or goes down |
 //! | `tower_keep_key_store_failures_total` | |
+//! | `tower_keep_key_file_reads_total` | `path`, `outcome`: `read` or `refused` |
 //! | `tower_keep_introspections_total` | `from`, `outcome`: `active`, `inactive` or `failed` |
 //!
 //! Every refusal is counted, and every question about a token, also one that the log leaves out; no question is asked about
@@ -70,6 +73,7 @@ use silent as log;
 use uncounted as count;
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -153,6 +157,20 @@ pub(crate) fn key_changes_told() {
 pub(crate) fn key_changes_not_told(error: &(dyn Error + 'static)) {
     log::key_changes_not_told(error);
     count::count_key_changes("not_told");
+}
+
+/// A file of keys was read, and is in force.
+#[cfg_attr(not(feature = "file"), allow(dead_code, reason = "there are no files"))]
+pub(crate) fn key_file_read(path: &Path, keys: usize) {
+    log::key_file_read(path, keys);
+    count::count_key_file(path, "read");
+}
+
+/// A file of keys is wrong, and the keys that were read before stay in force.
+#[cfg_attr(not(feature = "file"), allow(dead_code, reason = "there are no files"))]
+pub(crate) fn key_file_refused(path: &Path, keys: usize, error: &(dyn Error + 'static)) {
+    log::key_file_refused(path, keys, error);
+    count::count_key_file(path, "refused");
 }
 
 /// A store was asked for a key, and there is no answer.

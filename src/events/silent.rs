@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::{KeysFetched, RefusalLog};
 use crate::{Cause, Exposed, Principal, Rejection};
@@ -41,6 +42,12 @@ pub(super) fn keys_fetched(_: &KeysFetched<'_>) {}
 
 #[cfg_attr(not(feature = "jwks"), allow(dead_code, reason = "nothing is fetched"))]
 pub(super) fn keys_not_fetched(_: &str, _: usize, _: &(dyn Error + 'static)) {}
+
+#[cfg_attr(not(feature = "file"), allow(dead_code, reason = "there are no files"))]
+pub(super) fn key_file_read(_: &Path, _: usize) {}
+
+#[cfg_attr(not(feature = "file"), allow(dead_code, reason = "there are no files"))]
+pub(super) fn key_file_refused(_: &Path, _: usize, _: &(dyn Error + 'static)) {}
 
 #[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "there are no stores"))]
 pub(super) fn key_changes_told() {}

@@ -9,6 +9,7 @@ mod challenges;
 mod credentials;
 mod ended;
 mod events;
+mod file_store;
 mod grpc;
 mod https;
 mod imported;

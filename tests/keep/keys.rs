@@ -44,6 +44,28 @@ async fn a_server_over_the_same_store_knows_what_keep_did() {
 }
 
 #[test]
+fn keys_in_a_file_are_operated_in_the_same_way() {
+    let place = Place::file();
+    let (key, id) = place.created(&["--scope", "read"]);
+    assert!(std::fs::read_to_string(place.path("keys.toml")).unwrap().contains("owner = \"billing\""));
+
+    let newer = text(&place.keep(&["keys", "rotate", &id]).ok().json()["key"]);
+    place.keep_with(&key, &["keys", "verify"]).ok();
+    place.keep_with(&newer, &["keys", "leaked", "--yes"]).ok();
+
+    place.keep_with(&key, &["keys", "verify"]).is(1);
+    assert_eq!(place.keep(&["keys", "list"]).ok().lines()[0]["state"], "revoked");
+    assert_eq!(place.keep(&["keys", "show", &id]).ok().json().get("audit"), None);
+    place.keep(&["keys", "audit"]).is(4);
+    let exported = place.keep(&["keys", "export"]).ok().out;
+    let other = Place::file();
+    other.keep_with(&exported, &["keys", "import"]).ok();
+    assert_eq!(other.keep(&["keys", "export"]).ok().out, exported);
+    place.write("keys.toml", "not a file of keys");
+    place.keep(&["keys", "list"]).is(4).says("line 1");
+}
+
+#[test]
 fn a_key_has_what_was_asked_for() {
     let place = Place::sqlite();
     let args = ["--scope", "a:read", "--scope", "a:write", "--not-before", "2026-01-01T00:00:00Z", "--expires", "90d"];

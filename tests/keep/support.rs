@@ -21,6 +21,12 @@ impl Place {
         Self { folder, store }
     }
 
+    pub(crate) fn file() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = format!("file:{}", folder.path().join("keys.toml").display());
+        Self { folder, store }
+    }
+
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }

@@ -356,7 +356,7 @@ impl KeyRecord {
 
     /// Returns the digests under which a store has to find this record, besides its id: those of imported secrets.
     pub fn indexed_digests(&self) -> impl Iterator<Item = &KeyDigest> {
-        let present = self.imported.then_some(&self.digest);
+        let present = (self.imported && !self.digest.is_none()).then_some(&self.digest);
         let before = self.superseded().iter().filter(|superseded| superseded.imported);
         present.into_iter().chain(before.map(Superseded::digest))
     }

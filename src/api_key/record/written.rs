@@ -2,9 +2,10 @@
 //! of a table.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::SystemTime;
 
-use serde::de::Error as _;
+use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{KeyRecord, Superseded};
@@ -99,9 +100,30 @@ impl Serialize for Time {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = humantime::parse_rfc3339_weak(&text);
-        time.map(Time).map_err(|_| D::Error::custom(format!("{text:?} is not a time such as \"2027-01-01T00:00:00Z\"")))
+        deserializer.deserialize_any(TimeText)
+    }
+}
+
+/// Reads a time as text, or as TOML's own kind of value, which comes as a map of one entry.
+struct TimeText;
+
+impl<'de> Visitor<'de> for TimeText {
+    type Value = Time;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as \"2027-01-01T00:00:00Z\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
+        let time = humantime::parse_rfc3339_weak(text);
+        time.map(Time).map_err(|_| E::custom("this is not a time such as \"2027-01-01T00:00:00Z\""))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Time, A::Error> {
+        match map.next_entry::<String, String>()? {
+            Some((kind, text)) if kind == "$__toml_private_datetime" => self.visit_str(&text),
+            _ => Err(A::Error::invalid_type(Unexpected::Map, &self)),
+        }
     }
 }
 

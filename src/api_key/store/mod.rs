@@ -22,6 +22,8 @@ mod audit;
 pub mod cached;
 mod change;
 mod closure;
+#[cfg(feature = "file")]
+pub mod file;
 pub mod memory;
 mod notices;
 #[cfg(feature = "postgres")]
@@ -46,6 +48,8 @@ pub use audit::{AuditAction, AuditEntry};
 pub use cached::Cached;
 pub use change::KeyChange;
 pub use closure::{StoreFn, store_fn};
+#[cfg(feature = "file")]
+pub use file::{FileStatus, FileStore, FileStoreBuilder, KeyFileError};
 pub use memory::MemoryStore;
 pub use notices::{Notice, NoticeSender, Notices};
 #[cfg(feature = "postgres")]

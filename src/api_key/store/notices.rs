@@ -71,6 +71,11 @@ impl NoticeSender {
         }
     }
 
+    /// Returns whether nobody listens any more.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Waits until nobody listens any more.
     pub async fn closed(&self) {
         self.sender.closed().await;

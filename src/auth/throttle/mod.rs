@@ -25,7 +25,8 @@
 //! | 429 of this limit | no: whoever waits comes back in |
 //! | any other | no |
 //!
-//! An attempt counts when its verdict is there: those that are judged at the same moment are not held back for each other.
+//! An attempt counts when its verdict is there: those that are judged at the same moment are not held back for each other, but
+//! no more of them are answered with what is wrong than the limit allows.
 //!
 //! # Whom it counts
 //!
@@ -138,9 +139,14 @@ impl Throttle {
         Some(Rejection::new(Cause::Limited, THROTTLED).with_retry_after(Duration::from_nanos(wait)))
     }
 
-    /// Counts a refusal, if it is of a failed attempt.
-    pub(crate) fn note(&self, rejection: &Rejection, extensions: &Extensions) {
+    /// Counts a refusal, if it is of a failed attempt. Of a client that is over its limit by then it becomes 429.
+    #[cold]
+    pub(crate) fn weigh(&self, rejection: &mut Rejection, extensions: &Extensions) {
         if !rejection.is_failed_attempt() {
+            return;
+        }
+        if let Some(throttled) = self.refusal(extensions) {
+            *rejection = throttled;
             return;
         }
         let Some(network) = network(extensions) else { return };

@@ -5,10 +5,10 @@ use std::fmt;
 use std::fs;
 use std::sync::Arc;
 
-use tower_keep::{KeyAdmin, KeyRules, PostgresStore, RedisServer, RedisStore, SqliteStore};
+use tower_keep::{FileStore, KeyAdmin, KeyRules, PostgresStore, RedisServer, RedisStore, SqliteStore};
 
 use crate::args::Global;
-use crate::failure::Failure;
+use crate::failure::{Failure, with_causes};
 use crate::output::note;
 
 const KINDS: &str = "sqlite:keys.db, postgres://…, redis://…, rediss://… or file:keys.toml";
@@ -52,6 +52,14 @@ pub(crate) async fn open(
             place.is_there(create)?;
             let store = SqliteStore::builder().rules(rules).open(url).await?;
             Ok(Arc::new(store.acting_as(actor)))
+        }
+        Some(("file", path)) => {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            // Nobody waits for changes here, and looking for them costs a thread.
+            let builder = FileStore::builder().rules(rules).accepting_any_digest().polling_only();
+            let builder = if create { builder.create_if_missing() } else { builder };
+            let store = builder.open(path).map_err(|error| Failure::refused(format!("{place}: {}", with_causes(&error))))?;
+            Ok(Arc::new(store))
         }
         Some(("postgres" | "postgresql", _)) => {
             let store = PostgresStore::builder().rules(rules).open(url).await?;

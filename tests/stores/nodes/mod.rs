@@ -20,9 +20,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
-use tower_keep::{
-    ApiKeyLayer, Cached, FileStore, KeyAdmin, KeyFormat, KeyHasher, KeyRules, PostgresStore, RedisStore, SqliteStore,
-};
+use tower_keep::{ApiKeyLayer, Cached, KeyAdmin, KeyFormat, KeyHasher, KeyRules, RedisServer, RedisStore};
 
 /// Says to this program that it is a node, and over which store.
 const STORE: &str = "TOWER_KEEP_TEST_NODE";
@@ -36,12 +34,9 @@ pub fn rules() -> KeyRules {
 /// Opens a store by its URL, with the rules of all nodes.
 pub async fn open(url: &str) -> Arc<dyn KeyAdmin> {
     match url.split_once(':').unwrap().0 {
-        "sqlite" => Arc::new(SqliteStore::builder().rules(rules()).open(url).await.unwrap()),
-        "postgres" => Arc::new(PostgresStore::builder().rules(rules()).connect(url).await.unwrap()),
-        "redis" => Arc::new(RedisStore::builder().rules(rules()).connect(url).await.unwrap()),
-        "file" => {
-            let path = url.strip_prefix("file:").unwrap();
-            Arc::new(FileStore::builder().rules(rules()).create_if_missing().open(path).await.unwrap())
+        "redis" => {
+            let (url, prefix) = url.split_once('#').unwrap_or((url, "{nodes}:"));
+            Arc::new(RedisStore::builder(RedisServer::new(url).prefix(prefix)).rules(rules()).connect().await.unwrap())
         }
         other => panic!("no store is reached by {other}"),
     }
@@ -94,7 +89,8 @@ impl Node {
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut addresses = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("listening on ")?.parse().ok());
+        let mut addresses =
+            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("listening on ")?.parse().ok());
         let address = addresses.next().expect("the node listens");
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
         Self { process, address, client }

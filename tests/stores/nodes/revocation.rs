@@ -12,7 +12,7 @@ use tower_keep::{IssuedKey, KeyAdmin, KeyId, NewKey};
 
 use super::wire::Wire;
 use super::{Node, open, report};
-use crate::support::{postgres, redis};
+use crate::support::redis;
 
 /// How long copies are good, when nobody tells of changes.
 const TTL: Duration = Duration::from_secs(10);
@@ -139,54 +139,19 @@ fn file(name: &str) -> (tempfile::TempDir, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_is_told_over_postgresql() {
-    travels("PostgreSQL", &postgres::shared().await.database().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_is_told_over_redis() {
-    let server = redis::Server::start().await;
+    let server = redis::Server::start(redis::ALWAYS);
     travels("Redis", &server.url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_is_told_over_sqlite() {
-    let (_folder, url) = file("sqlite:{}/keys.db");
-    travels("SQLite", &url).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_is_told_over_a_file() {
-    let (_folder, url) = file("file:{}/keys.toml");
-    travels("file", &url).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_keys_revoked_under_load_over_postgresql_are_refused() {
-    let url = postgres::shared().await.database().await;
-    none_of_many_is_admitted_afterwards("PostgreSQL", &url, 10_000).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_keys_revoked_under_load_over_redis_are_refused() {
-    let server = redis::Server::start().await;
+    let server = redis::Server::start(redis::ALWAYS);
     none_of_many_is_admitted_afterwards("Redis", &server.url(), 10_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_revoked_under_load_over_sqlite_are_refused() {
-    let (_folder, url) = file("sqlite:{}/keys.db");
-    none_of_many_is_admitted_afterwards("SQLite", &url, 2_000).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn with_the_link_to_postgresql_cut_a_revocation_is_bounded_by_time() {
-    let server = postgres::shared().await;
-    is_bounded_by_time(&server.database().await, server.port()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn with_the_link_to_redis_cut_a_revocation_is_bounded_by_time() {
-    let server = redis::Server::start().await;
+    let server = redis::Server::start(redis::ALWAYS);
     is_bounded_by_time(&server.url(), server.port()).await;
 }

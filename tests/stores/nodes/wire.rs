@@ -47,7 +47,8 @@ async fn carry(near: TcpStream, far: TcpStream, deaf: Arc<AtomicBool>) {
     let there = async {
         let mut bytes = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from_near.read(&mut bytes).await {
-            let is_listening = LISTENING.iter().any(|word| bytes[..count].windows(word.len()).any(|part| part == *word));
+            let is_listening =
+                LISTENING.iter().any(|word| bytes[..count].windows(word.len()).any(|part| part == *word));
             noted.fetch_or(is_listening, Ordering::SeqCst);
             if to_far.write_all(&bytes[..count]).await.is_err() {
                 return;

@@ -1,7 +1,7 @@
 //! What the tests of stores share.
 
 pub mod postgres;
-pub(crate) mod redis;
+pub mod redis;
 
 use std::future::Future;
 use std::time::Duration;

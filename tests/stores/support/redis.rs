@@ -86,6 +86,10 @@ impl Server {
         self.try_client().expect("the server answers")
     }
 
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
