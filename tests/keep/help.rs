@@ -6,11 +6,14 @@ use crate::support::{Place, keep, run};
 
 #[test]
 fn no_option_takes_a_secret() {
-    for command in ["keys create", "keys verify", "keys leaked", "keys import", "token inspect", "token verify", "pepper new"] {
+    for command in
+        ["keys create", "keys verify", "keys leaked", "keys import", "token inspect", "token verify", "pepper new"]
+    {
         let args: Vec<_> = command.split(' ').chain(["--help"]).collect();
         let help = run(&mut keep(&args), "").ok().out;
 
-        for secret in ["--key ", "--token ", "--secret ", "--pepper ", "--password", "<KEY>", "<TOKEN>", "[MISPLACED]"] {
+        for secret in ["--key ", "--token ", "--secret ", "--pepper ", "--password", "<KEY>", "<TOKEN>", "[MISPLACED]"]
+        {
             assert!(!help.contains(secret), "{command}: {secret}");
         }
     }

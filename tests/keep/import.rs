@@ -10,7 +10,8 @@ use crate::support::Place;
 #[test]
 fn what_was_exported_is_the_same_after_an_import() {
     let (one, two) = (Place::sqlite(), Place::sqlite());
-    let (key, id) = one.created(&["--scope", "read", "--label", "a=b", "--rate", "5/1s", "--network", "::1", "--expires", "9d"]);
+    let (key, id) =
+        one.created(&["--scope", "read", "--label", "a=b", "--rate", "5/1s", "--network", "::1", "--expires", "9d"]);
     one.created(&[]);
     one.keep(&["keys", "rotate", &id]).ok();
     let file = one.path("export.jsonl");
@@ -39,7 +40,13 @@ fn an_export_is_readable_by_its_owner_alone_and_replaces_what_was_there() {
 
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
-    assert!(!fs::read_dir(place.folder.path()).unwrap().any(|entry| entry.unwrap().path().extension().is_some_and(|e| e == "part")));
+    assert!(
+        !fs::read_dir(place.folder.path()).unwrap().any(|entry| entry
+            .unwrap()
+            .path()
+            .extension()
+            .is_some_and(|e| e == "part"))
+    );
     place.keep(&["keys", "export", &place.path("no/such/folder")]).is(4);
 }
 
@@ -125,7 +132,8 @@ fn records_of_another_pepper_are_stored_and_warned_of() {
 #[test]
 fn a_hundred_thousand_keys_come_in_with_a_rate_and_in_little_memory() {
     let place = Place::sqlite();
-    let line = |n: usize| format!("{{\"sha256\":\"{n:064x}\",\"owner\":\"owner-{}\",\"scopes\":[\"read\"]}}\n", n % 500);
+    let line =
+        |n: usize| format!("{{\"sha256\":\"{n:064x}\",\"owner\":\"owner-{}\",\"scopes\":[\"read\"]}}\n", n % 500);
     let file = place.write("lines", &(0..100_000).map(line).collect::<String>());
 
     let mut child = place.command(&["keys", "import", "--format", "sha256", "--human", &file]);
@@ -134,7 +142,10 @@ fn a_hundred_thousand_keys_come_in_with_a_rate_and_in_little_memory() {
     let mut out = String::new();
     std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut out).unwrap();
 
-    assert!(out.starts_with("100,000 records in ") && out.contains("/s): 100,000 stored, 0 were there already"), "{out}");
+    assert!(
+        out.starts_with("100,000 records in ") && out.contains("/s): 100,000 stored, 0 were there already"),
+        "{out}"
+    );
     println!("{out}peak {peak:?} KiB");
     assert!(peak.is_none_or(|kib| kib < 200 * 1024), "{peak:?} KiB");
 }

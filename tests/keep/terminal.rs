@@ -6,7 +6,8 @@ use crate::support::{Done, Place, run};
 
 /// Runs `keep` at a terminal, where somebody types.
 fn at_terminal(place: &Place, args: &[&str], typed: &str) -> Option<Done> {
-    let there = Command::new("script").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    let there =
+        Command::new("script").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
     if !there {
         println!("there is no `script` here");
         return None;

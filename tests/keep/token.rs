@@ -31,7 +31,9 @@ async fn a_token_is_verified_by_its_issuer() {
     let keys = place.write("jwks.json", &issuer.keys().to_string());
     let by_file = ["--jwks", &keys, "--audience", &audience];
     verify(&by_file, issuer.token("ada").sign()).await.ok().says("not looked at");
-    verify(&[&by_file[..], &["--issuer", "https://other.example.com"]].concat(), issuer.token("ada").sign()).await.is(1);
+    verify(&[&by_file[..], &["--issuer", "https://other.example.com"]].concat(), issuer.token("ada").sign())
+        .await
+        .is(1);
     let keys = issuer.keys_url();
     verify(&["--jwks", &keys, "--issuer", &url, "--audience", &audience], issuer.token("ada").sign()).await.ok();
 

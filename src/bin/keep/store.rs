@@ -58,7 +58,8 @@ pub(crate) async fn open(
             // Nobody waits for changes here, and looking for them costs a thread.
             let builder = FileStore::builder().rules(rules).accepting_any_digest().polling_only();
             let builder = if create { builder.create_if_missing() } else { builder };
-            let store = builder.open(path).map_err(|error| Failure::refused(format!("{place}: {}", with_causes(&error))))?;
+            let store =
+                builder.open(path).map_err(|error| Failure::refused(format!("{place}: {}", with_causes(&error))))?;
             Ok(Arc::new(store))
         }
         Some(("postgres" | "postgresql", _)) => {
