@@ -35,7 +35,7 @@ fn inspect(token: &Secret, output: Output) -> Result<(), Failure> {
     };
     let json = json!({ "verified": false, "header": header, "claims": claims });
     output.result(&json, || {
-        let [header, claims] = [&header, &claims].map(|value| indented(value));
+        let [header, claims] = [&header, &claims].map(indented);
         format!("UNVERIFIED: anybody may have written this\n\nheader {header}\n\nclaims {claims}\n")
     })
 }

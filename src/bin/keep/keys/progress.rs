@@ -67,7 +67,7 @@ impl Drop for Tally {
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     digits.chars().enumerate().fold(String::new(), |mut text, (index, digit)| {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
