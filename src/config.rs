@@ -129,6 +129,18 @@ pub enum ConfigError {
         /// How many bytes were given.
         bytes: usize,
     },
+    /// A file of peppers cannot be read.
+    PepperFile {
+        /// Which file, and why not.
+        reason: String,
+    },
+    /// A text of peppers has something else in it than `<pepper id>:<hexadecimal digits>`.
+    PepperText {
+        /// On which line. What stands there may be a secret, so it is not shown.
+        line: usize,
+    },
+    /// A text of peppers has none in it.
+    PeppersMissing,
     /// No issuer was given, so tokens of anybody whose key is trusted would be let in.
     IssuerMissing,
     /// An issuer stands in a list twice, so it would not be clear whose rules count.
@@ -315,6 +327,11 @@ impl fmt::Display for ConfigError {
             }
             Self::PepperIdRepeated { given } => write!(f, "two ways to make digests have the tag {given:?}"),
             Self::PepperTooShort { bytes } => write!(f, "a pepper of {bytes} bytes is too short, 32 are needed"),
+            Self::PepperFile { reason } => write!(f, "the file of peppers cannot be read: {reason}"),
+            Self::PepperText { line } => {
+                write!(f, "line {line} of the peppers is not \"<pepper id>:<hexadecimal digits>\"")
+            }
+            Self::PeppersMissing => f.write_str("there is no pepper where peppers should be"),
             Self::IssuerMissing => f.write_str("no issuer was given"),
             Self::IssuerRepeated { given } => write!(f, "issuer {given:?} was given twice"),
             Self::IssuerDiffers { given, own } => write!(f, "the verifier of issuer {given:?} is that of {own:?}"),

@@ -5,6 +5,7 @@ pub mod hasher;
 pub mod issue;
 mod judge;
 mod locations;
+pub mod pepper;
 pub mod record;
 mod rehash;
 pub mod slow;

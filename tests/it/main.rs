@@ -25,6 +25,7 @@ mod metrics;
 mod moved_in;
 mod networks;
 mod optional;
+mod peppers;
 mod pipeline;
 mod properties;
 mod providers;
