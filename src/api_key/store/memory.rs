@@ -136,7 +136,7 @@ impl MemoryStore {
         let mut order = self.lock();
         let record = self.get(id).ok_or(AdminError::NotFound)?;
         match change.apply(&record)? {
-            Some(changed) if changed.indexed_digests().any(|digest| self.is_anothers(digest, id)) => {
+            Some(changed) if changed.indexed_digests().any(|digest| self.is_of_another(digest, id)) => {
                 Err(AdminError::AlreadyExists)
             }
             Some(changed) => Ok(self.replace(&mut order, &record, changed)),
@@ -196,7 +196,7 @@ impl MemoryStore {
         Self::with(KeyRules::new(format, hasher))
     }
 
-    fn is_anothers(&self, digest: &KeyDigest, id: &KeyId) -> bool {
+    fn is_of_another(&self, digest: &KeyDigest, id: &KeyId) -> bool {
         self.0.digests.pin().get(&Indexed::of(digest)).is_some_and(|owner| owner != id)
     }
 

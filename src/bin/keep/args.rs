@@ -47,13 +47,16 @@ pub(crate) struct Global {
     /// A file that holds the URL of the store
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "store")]
     pub(crate) store_file: Option<PathBuf>,
+    /// What names of keys in Redis begin with, where servers are set up with another prefix
+    #[arg(long, global = true, default_value = "{tower-keep}:", value_name = "TEXT")]
+    pub(crate) redis_prefix: String,
     /// How keys of this product start
     #[arg(long, global = true, default_value = "tk")]
     pub(crate) prefix: String,
     /// A file of peppers, as `keep pepper new` prints them; the first one is written, the others are accepted
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) pepper_file: Option<PathBuf>,
-    /// Who does it, for the audit [default: user@host]
+    /// Who does it, for the audit; user@host, unless something is said
     #[arg(long = "as", global = true, value_name = "NAME")]
     pub(crate) actor: Option<String>,
     /// How long to wait for the store

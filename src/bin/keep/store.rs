@@ -14,26 +14,30 @@ use crate::output::note;
 const KINDS: &str = "sqlite:keys.db, postgres://…, redis://…, rediss://… or file:keys.toml";
 
 /// The URL of a store. It may hold a password, and is never printed as it is.
-pub(crate) struct Place(String);
+pub(crate) struct Place {
+    url: String,
+    redis_prefix: String,
+}
 
 /// Finds out which store is meant: by an argument, a file that is named, or the environment.
 pub(crate) fn place(global: &Global) -> Result<Place, Failure> {
     let place = match (&global.store, &global.store_file) {
         (Some(url), _) => {
-            let place = Place::new(url);
+            let place = Place::new(url, global);
             if place.has_password() {
                 note("a password in --store can be read by everybody on this machine: use KEEP_STORE or --store-file");
             }
             place
         }
         (None, Some(path)) => {
-            Place::new(&fs::read_to_string(path).map_err(|error| {
+            let url = fs::read_to_string(path).map_err(|error| {
                 Failure::refused(format!("the store file {} cannot be read: {error}", path.display()))
-            })?)
+            })?;
+            Place::new(&url, global)
         }
-        (None, None) => Place::new(&env::var("KEEP_STORE").unwrap_or_default()),
+        (None, None) => Place::new(&env::var("KEEP_STORE").unwrap_or_default(), global),
     };
-    match place.0.is_empty() {
+    match place.url.is_empty() {
         true => Err(Failure::refused(format!("no store is named: --store, --store-file or KEEP_STORE is {KINDS}"))),
         false => Ok(place),
     }
@@ -46,7 +50,7 @@ pub(crate) async fn open(
     actor: &str,
     create: bool,
 ) -> Result<Arc<dyn KeyAdmin>, Failure> {
-    let url = place.0.as_str();
+    let url = place.url.as_str();
     match url.split_once(':') {
         Some(("sqlite", _)) => {
             place.is_there(create)?;
@@ -67,21 +71,21 @@ pub(crate) async fn open(
             Ok(Arc::new(store.acting_as(actor)))
         }
         Some(("redis" | "rediss" | "unix", _)) => {
-            let server = RedisServer::new(url);
-            Ok(Arc::new(RedisStore::builder(server).rules(rules).connect().await?))
+            let server = RedisServer::new(url).prefix(&place.redis_prefix);
+            Ok(Arc::new(RedisStore::builder(server).rules(rules).open().await?))
         }
         _ => Err(Failure::refused(format!("{place} is no store: it has to be {KINDS}"))),
     }
 }
 
 impl Place {
-    fn new(url: &str) -> Self {
-        Self(url.trim().to_owned())
+    fn new(url: &str, global: &Global) -> Self {
+        Self { url: url.trim().to_owned(), redis_prefix: global.redis_prefix.clone() }
     }
 
     /// Makes sure that a file is there. A name with a mistake in it is not to become an empty store.
     fn is_there(&self, create: bool) -> Result<(), Failure> {
-        let path = self.0.split_once(':').map_or("", |(_, path)| path).split('?').next().unwrap_or_default();
+        let path = self.url.split_once(':').map_or("", |(_, path)| path).split('?').next().unwrap_or_default();
         let path = path.strip_prefix("//").unwrap_or(path);
         match create || path.is_empty() || path == ":memory:" || fs::exists(path).unwrap_or(true) {
             true => Ok(()),
@@ -91,7 +95,7 @@ impl Place {
 
     /// Returns the scheme, and the host with what stands before it, if this is a URL with a host.
     fn authority(&self) -> Option<(&str, &str)> {
-        let (scheme, rest) = self.0.split_once("://")?;
+        let (scheme, rest) = self.url.split_once("://")?;
         // A password may have any character but `/` in it that people forget to write as an escape.
         let authority = rest.split('/').next().unwrap_or_default();
         Some((scheme, authority))
@@ -100,7 +104,7 @@ impl Place {
     fn has_password(&self) -> bool {
         let in_authority =
             |(_, authority): (&str, &str)| authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
-        let in_query = self.0.split_once('?').is_some_and(|(_, query)| query.contains("password"));
+        let in_query = self.url.split_once('?').is_some_and(|(_, query)| query.contains("password"));
         self.authority().is_some_and(in_authority) || in_query
     }
 }
@@ -114,7 +118,7 @@ impl fmt::Display for Place {
                 write!(f, "{scheme}://{}", host.split('?').next().unwrap_or_default())
             }
             // What has no host may be anything.
-            None => match self.0.split_once(':') {
+            None => match self.url.split_once(':') {
                 Some((scheme @ ("sqlite" | "file"), path)) => {
                     write!(f, "{scheme}:{}", path.split('?').next().unwrap_or_default())
                 }

@@ -134,7 +134,7 @@ async fn is_bounded_by_time(url: &str, port: u16) {
 
 fn file(name: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("{name}", name = name.replace("{}", folder.path().to_str().unwrap()));
+    let url = name.replace("{}", folder.path().to_str().unwrap());
     (folder, url)
 }
 

@@ -70,7 +70,7 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// As [`RedisStoreBuilder::connect`].
+    /// As [`RedisStoreBuilder::open`].
     pub async fn open(server: impl Into<RedisServer>) -> Result<Self, StoreError> {
         Self::builder(server).open().await
     }
