@@ -244,9 +244,8 @@ impl ApiKey {
             Ok(id) => Ok((Some(id), store.find(&Lookup::Id(id)))),
             Err(FormatError::Foreign) if rules.accepts_imported() => {
                 let hasher = rules.hasher();
-                let mut older: Vec<_> = hasher.tags().skip(1).filter_map(|tag| hasher.digest_as(tag, text)).collect();
-                older.reverse();
-                Ok((None, find_by_digest(store, hasher.digest(text), older)))
+                let digests = hasher.tags().filter_map(|tag| hasher.digest_as(tag, text)).collect();
+                Ok((None, find_by_digest(store, digests)))
             }
             Err(FormatError::Foreign) => Err(Rejection::invalid("key_foreign")),
             Err(FormatError::Shape) => Err(Rejection::invalid("key_malformed")),
@@ -255,13 +254,17 @@ impl ApiKey {
     }
 }
 
-/// Looks for one digest after the other, the newest pepper's first.
-fn find_by_digest(store: &Arc<dyn KeyStore>, digest: KeyDigest, mut older: Vec<KeyDigest>) -> Answer<Found> {
+/// Looks for one digest after the other, the last one first. A digest of an older kind makes way for one of the present kind
+/// and for no other, so that a key that is rehashed meanwhile is found by what is looked for later.
+fn find_by_digest(store: &Arc<dyn KeyStore>, mut digests: Vec<KeyDigest>) -> Answer<Found> {
+    let Some(digest) = digests.pop() else { return Answer::Now(Ok(None)) };
     let answer = store.find(&Lookup::Digest(digest));
-    let Some(next) = older.pop() else { return answer };
+    if digests.is_empty() {
+        return answer;
+    }
     let store = Arc::clone(store);
     answer.then(move |found| match found {
-        Ok(None) => find_by_digest(&store, next, older),
+        Ok(None) => find_by_digest(&store, digests),
         found => Answer::Now(found),
     })
 }

@@ -76,14 +76,15 @@ impl SlowHashes {
 
     /// Looks for the record of a key by its id, and compares the slow hash if there is one. Nothing is hashed before the answer
     /// is waited for.
-    pub(super) fn check(&self, core: &Core, key: PresentedKey) -> Answer<(PresentedKey, Checked)> {
-        let Some(id) = (self.find_id)(key.as_str()) else { return Answer::Now((key, Ok(None))) };
+    fn check(&self, core: &Core, key: PresentedKey) -> Answer<(PresentedKey, Found, Checked)> {
+        let Some(id) = (self.find_id)(key.as_str()) else { return Answer::Now((key, Ok(None), Ok(None))) };
         let slow = self.clone();
         core.store.find(&Lookup::Id(id)).then(move |found| match found {
-            Ok(Some(record)) if record.slow_hash().is_some() => Answer::later(slow.hash(key, record)),
-            // Nobody, or somebody whose key was rehashed: it was looked for by its digest already.
-            Ok(_) => Answer::Now((key, Ok(None))),
-            Err(error) => Answer::Now((key, Err(error.into()))),
+            Ok(Some(record)) if record.slow_hash().is_some() => {
+                Answer::later(slow.hash(key, record)).map(|(key, checked)| (key, Ok(None), checked))
+            }
+            // Nobody; or somebody whose key was rehashed since it was looked for by its digest, and is compared with that.
+            found => Answer::Now((key, found, Ok(None))),
         })
     }
 
@@ -124,7 +125,7 @@ pub(super) fn or_slowly(
     found: Found,
 ) -> Answer<(Arc<Core>, PresentedKey, Found, Checked)> {
     match (slow, &found) {
-        (Some(slow), Ok(None)) => slow.check(&core, key).map(move |(key, checked)| (core, key, Ok(None), checked)),
+        (Some(slow), Ok(None)) => slow.check(&core, key).map(move |(key, found, checked)| (core, key, found, checked)),
         _ => Answer::Now((core, key, found, Ok(None))),
     }
 }

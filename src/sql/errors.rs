@@ -12,6 +12,7 @@ pub(crate) fn store_error(error: sqlx::Error, passes: fn(&str) -> bool) -> Store
     let is_outage = match &error {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| passes(&code)),
         sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::Protocol(_)

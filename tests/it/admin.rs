@@ -106,3 +106,15 @@ async fn a_store_is_told_of_every_admission_and_of_no_refusal() {
 
     assert_eq!(*remote.seen.lock().unwrap(), [*issued.id()]);
 }
+
+#[tokio::test]
+async fn many_records_are_stored_one_by_one_where_a_store_does_nothing_else() {
+    let rules = rules(&TestClock::new());
+    let remote = Remote { store: MemoryStore::with(rules.clone()), seen: Arc::default() };
+    let records = (0..20_000).map(|_| (**rules.issue(NewKey::for_owner("a")).unwrap().record()).clone()).collect();
+
+    let known = remote.insert_all(records).await.unwrap();
+
+    assert!(known.is_empty());
+    assert_eq!(remote.store.len(), 20_000);
+}

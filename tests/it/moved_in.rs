@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use tokio::time::timeout;
 use tower_keep::{
-    ApiKey, ApiKeyLayer, DigestTag, KeyAdmin, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyRules, MemoryStore, NewKey,
-    RequireHttps, Secret, SlowHashes, mark_plain,
+    Answer, ApiKey, ApiKeyLayer, Cached, DigestTag, Found, KeyAdmin, KeyDigest, KeyHasher, KeyId, KeyRecord, KeyRules,
+    KeyStore, Lookup, MemoryStore, NewKey, RequireHttps, Secret, SlowHashes, mark_plain,
 };
 
 use crate::support::{TestClock, at, get, rules, send, status, with};
@@ -264,4 +264,117 @@ async fn what_is_imported_says_what_it_is() {
     assert!(plain.is_imported() && plain.slow_hash().is_none());
     let printed = format!("{:?}", slow_record("app1", &argon2(KEY)));
     assert!(!printed.contains("argon2"), "{printed}");
+}
+
+/// A store that answers later, so that others come in between.
+#[derive(Clone)]
+struct Slow(MemoryStore);
+
+impl KeyStore for Slow {
+    fn find(&self, by: &Lookup) -> Answer<Found> {
+        let (store, by) = (self.0.clone(), *by);
+        Answer::later(async move {
+            tokio::task::yield_now().await;
+            let found = store.find(&by).await;
+            tokio::task::yield_now().await;
+            found
+        })
+    }
+
+    fn rules(&self) -> KeyRules {
+        self.0.rules()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_good_key_is_refused_while_it_is_rehashed() {
+    for n in 0..20 {
+        let keys = MemoryStore::with(moved_in());
+        let [slow_key, bare_key] =
+            ["slow", "bare"].map(|kind| format!("{kind}{n}.a-key-with-a-long-secret-of-its-own"));
+        let bare = moved_in().import_digest(sha256(&bare_key), NewKey::for_owner("b")).unwrap();
+        keys.insert(bare).unwrap();
+        keys.insert(slow_record(&format!("slow{n}"), &argon2(&slow_key))).unwrap();
+        let slow = || SlowHashes::new(id_of, verify);
+        let plain = ApiKey::new(Slow(keys.clone())).slow_hashes(slow()).rehash(keys.clone());
+        let cached = ApiKey::new(Cached::new(Slow(keys.clone()))).slow_hashes(slow()).rehash(keys.clone());
+        let layers = [ApiKeyLayer::over(plain), ApiKeyLayer::over(cached)];
+
+        let requests: Vec<_> = (0..120)
+            .map(|m| {
+                let (layer, key) = (layers[m % 2].clone(), [&slow_key, &bare_key][m / 2 % 2].clone());
+                tokio::spawn(async move {
+                    let first = status(layer.clone(), asking(&key)).await;
+                    [first, status(layer, asking(&key)).await]
+                })
+            })
+            .collect();
+
+        for request in requests {
+            for answer in request.await.unwrap() {
+                // Many slow hashes at once are sent away, which is no verdict.
+                assert!(matches!(answer, StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE), "{answer}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pepper_is_never_taken_off() {
+    let peppered = KeyHasher::peppered("p1", [7; 32]).unwrap();
+    let before = MemoryStore::with(KeyRules::default().with_hasher(peppered.clone()));
+    let issued = before.issue(NewKey::for_owner("billing")).unwrap();
+    let wrong_way_round = KeyHasher::sha256().also_accepting(&peppered).unwrap();
+    let keys = MemoryStore::with(KeyRules::default().with_hasher(wrong_way_round));
+    keys.insert((*before.get(issued.id()).unwrap()).clone()).unwrap();
+    let layer = ApiKeyLayer::over(ApiKey::new(keys.clone()).rehash(keys.clone()));
+
+    for _ in 0..10 {
+        assert_eq!(status(layer.clone(), asking(issued.key().expose())).await, StatusCode::OK);
+        tokio::task::yield_now().await;
+    }
+
+    assert!(keys.get(issued.id()).unwrap().digest().tag().is_peppered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_do_not_agree_on_the_pepper_write_once_a_minute() {
+    let [a, b] = ["a", "b"].map(|id| KeyHasher::peppered(id, [7; 32]).unwrap());
+    let both =
+        |first: &KeyHasher, second| KeyRules::default().with_hasher(first.clone().also_accepting(second).unwrap());
+    let keys = MemoryStore::with(both(&a, &b));
+    let issued = keys.issue(NewKey::for_owner("billing")).unwrap();
+    let layer = |rules| ApiKeyLayer::over(ApiKey::new(keys.clone()).rules(rules).rehash(keys.clone()));
+    let layers = [layer(both(&a, &b)), layer(both(&b, &a))];
+
+    let (mut changes, mut last) = (0, "a".to_owned());
+    for n in 0..100 {
+        assert_eq!(status(layers[n % 2].clone(), asking(issued.key().expose())).await, StatusCode::OK);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        let now = keys.get(issued.id()).unwrap().digest().tag().to_string();
+        changes += usize::from(now != last);
+        last = now;
+    }
+
+    assert!(changes <= 4, "{changes} changes in a moment");
+}
+
+#[tokio::test]
+async fn times_beyond_all_years_are_the_end_of_the_last_one() {
+    let keys = MemoryStore::with(moved_in());
+    let beyond = std::time::SystemTime::now() + Duration::from_secs(9_000 * 366 * 24 * 60 * 60);
+
+    let issued = keys.issue(NewKey::for_owner("billing").expires_at(beyond)).unwrap();
+    let newer = keys.rotate(issued.id(), Duration::from_secs(u64::MAX / 4)).unwrap();
+
+    let text = serde_json::to_string(&**newer.record()).unwrap();
+    assert!(text.contains("9999-12-31T23:59:59Z"), "{text}");
+    let read: KeyRecord = serde_json::from_str(&text).unwrap();
+    assert_eq!(read.expires_at(), newer.record().expires_at());
+    let layer = ApiKeyLayer::new(keys);
+    for key in [&issued, &newer] {
+        assert_eq!(status(layer.clone(), asking(key.key().expose())).await, StatusCode::OK);
+    }
 }

@@ -7,10 +7,13 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seconds(NonZeroU64);
 
+/// The last second of the year 9999, beyond which there is no way to write a time (RFC 3339, section 1).
+const LAST: u64 = 253_402_300_799;
+
 impl Seconds {
-    /// Drops part seconds; what lies before 1970 becomes its first second.
+    /// Drops part seconds; what lies before 1970 becomes its first second, and what lies beyond the year 9999 the last one of that.
     pub(super) fn new(when: SystemTime) -> Self {
-        let seconds = when.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = when.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().min(LAST);
         Self(NonZeroU64::new(seconds).unwrap_or(NonZeroU64::MIN))
     }
 

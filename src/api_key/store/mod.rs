@@ -278,19 +278,28 @@ impl<T: KeyAdmin + ?Sized> KeyAdmin for Arc<T> {
 fn insert_one_by_one(
     insertions: Vec<(KeyId, Answer<Result<(), AdminError>>)>,
 ) -> Answer<Result<Vec<KeyId>, AdminError>> {
-    insertions.into_iter().fold(Answer::Now(Ok(Vec::new())), |before, (id, insertion)| {
-        before.then(move |known| match known {
-            Ok(mut known) => insertion.map(move |done| match done {
-                Ok(()) => Ok(known),
-                Err(AdminError::AlreadyExists) => {
-                    known.push(id);
+    let mut known = Vec::new();
+    let mut insertions = insertions.into_iter();
+    while let Some((id, insertion)) = insertions.next() {
+        match insertion {
+            Answer::Now(Ok(())) => {}
+            Answer::Now(Err(AdminError::AlreadyExists)) => known.push(id),
+            Answer::Now(Err(error)) => return Answer::Now(Err(error)),
+            later => {
+                return Answer::later(async move {
+                    for (id, insertion) in std::iter::once((id, later)).chain(insertions) {
+                        match insertion.await {
+                            Ok(()) => {}
+                            Err(AdminError::AlreadyExists) => known.push(id),
+                            Err(error) => return Err(error),
+                        }
+                    }
                     Ok(known)
-                }
-                Err(error) => Err(error),
-            }),
-            Err(error) => Answer::Now(Err(error)),
-        })
-    })
+                });
+            }
+        }
+    }
+    Answer::Now(Ok(known))
 }
 
 /// What a confirmed change survives.

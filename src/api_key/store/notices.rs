@@ -1,8 +1,8 @@
 //! What a store tells those who keep copies of its records.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
@@ -30,20 +30,38 @@ pub enum Notice {
 #[derive(Debug)]
 pub struct Notices {
     waiting: mpsc::Receiver<Notice>,
-    overflown: Arc<AtomicBool>,
+    overflow: Arc<Overflow>,
+}
+
+/// What had no room among those that wait.
+#[derive(Debug, Default)]
+struct Overflow {
+    /// The last that was said of the link.
+    link: Mutex<Option<Notice>>,
+    changes: AtomicBool,
+}
+
+impl Overflow {
+    fn link(&self) -> MutexGuard<'_, Option<Notice>> {
+        // Nothing panics while it is held.
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Notices {
     /// Makes notices and where to put them.
     pub fn channel() -> (NoticeSender, Self) {
         let (sender, waiting) = mpsc::channel(WAITING);
-        let overflown = Arc::<AtomicBool>::default();
-        (NoticeSender { sender, overflown: Arc::clone(&overflown) }, Self { waiting, overflown })
+        let overflow = Arc::<Overflow>::default();
+        (NoticeSender { sender, overflow: Arc::clone(&overflow) }, Self { waiting, overflow })
     }
 
     /// Waits for the next notice; there is none once the store is gone. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Notice> {
-        if self.overflown.swap(false, Ordering::AcqRel) {
+        if let Some(link) = self.overflow.link().take() {
+            return Some(link);
+        }
+        if self.overflow.changes.swap(false, Ordering::AcqRel) {
             return Some(Notice::AllChanged);
         }
         self.waiting.recv().await
@@ -54,21 +72,25 @@ impl Notices {
 #[derive(Clone)]
 pub struct NoticeSender {
     sender: mpsc::Sender<Notice>,
-    overflown: Arc<AtomicBool>,
+    overflow: Arc<Overflow>,
 }
 
 impl NoticeSender {
-    /// Tells something. It never waits: where the reader does not keep up, it is told that all keys may have changed. Returns
-    /// whether there is still somebody to tell.
+    /// Tells something. It never waits: where the reader does not keep up, it is told that all keys may have changed, and the last
+    /// that was said of the link. Returns whether there is still somebody to tell.
     pub fn send(&self, notice: Notice) -> bool {
-        match self.sender.try_send(notice) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.overflown.store(true, Ordering::Release);
-                true
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        let notice = match self.sender.try_send(notice) {
+            Ok(()) => return true,
+            Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            Err(mpsc::error::TrySendError::Full(notice)) => notice,
+        };
+        if matches!(notice, Notice::Connected | Notice::Disconnected(_)) {
+            *self.overflow.link() = Some(notice);
         }
+        self.overflow.changes.store(true, Ordering::Release);
+        // The reader may have read all that waited before there was an overflow to be seen, and wait itself by now.
+        let _there_is_more_to_read = self.sender.try_send(Notice::AllChanged);
+        true
     }
 
     /// Returns whether nobody listens any more.
@@ -85,5 +107,38 @@ impl NoticeSender {
 impl fmt::Debug for NoticeSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NoticeSender")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StoreError;
+
+    #[tokio::test]
+    async fn who_does_not_keep_up_is_told_of_all_keys_and_of_the_link() {
+        let (sender, mut notices) = Notices::channel();
+        let id = KeyId::of_letters(b"000000000000");
+        for _ in 0..2 * WAITING {
+            assert!(sender.send(Notice::Changed(id)));
+        }
+        sender.send(Notice::Connected);
+        sender.send(Notice::Disconnected(StoreError::unavailable("gone")));
+        sender.send(Notice::Changed(id));
+
+        let (mut links, mut all, mut changed) = (0, 0, 0);
+        while let Ok(Some(notice)) = tokio::time::timeout(std::time::Duration::from_millis(10), notices.next()).await {
+            match notice {
+                Notice::Disconnected(_) => links += 1,
+                Notice::AllChanged => all += 1,
+                Notice::Changed(_) => changed += 1,
+                Notice::Connected => panic!("it is over"),
+            }
+        }
+
+        assert_eq!((links, changed), (1, WAITING));
+        assert!(all >= 1);
+        assert!(sender.send(Notice::Connected));
+        assert!(matches!(notices.next().await, Some(Notice::Connected)));
     }
 }

@@ -73,6 +73,14 @@ impl Copies {
         self.unknown.clear();
     }
 
+    /// Returns whether there is a copy, or was one until lately.
+    pub(super) fn know(&self, place: &Place) -> bool {
+        match place {
+            Place::Id(id) => self.records.has(id),
+            Place::Digest(..) => self.digests.has(place),
+        }
+    }
+
     /// Finds what is good, and not in doubt.
     pub(super) fn find(&self, place: &Place, now: Instant, doubts: &Doubts) -> Option<Known> {
         match self.record(place) {

@@ -5,11 +5,12 @@
 //! is no order of events in which what was read before a change is kept after it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
@@ -17,8 +18,13 @@ use super::copies::{Copy, Place};
 use crate::api_key::store::{Found, KeyStore};
 use crate::{StoreError, events};
 
-/// How many look-ups may be under way at once, so that a flood of made-up keys is none of look-ups.
-const AT_ONCE: usize = 256;
+/// How many look-ups may be under way at once, of keys of which nothing is known: so that a flood of made-up keys is none of
+/// look-ups.
+const UNKNOWN_AT_ONCE: usize = 192;
+/// How many besides, of keys of which there is a copy or was one until lately.
+const KNOWN_AT_ONCE: usize = 64;
+/// How many may be under way or wait until they can be.
+const WAITING: usize = 1024;
 /// How long the store has to settle a doubt about a copy that is good for a while yet.
 const DOUBT: Duration = Duration::from_millis(250);
 /// For how long doubts are set aside then, and nothing is asked for ahead of time.
@@ -26,8 +32,24 @@ const SUSPENDED: Duration = Duration::from_secs(1);
 
 type Outcome = watch::Receiver<Option<Found>>;
 
-#[derive(Default)]
-pub(super) struct Loads(Mutex<Flights>);
+pub(super) struct Loads {
+    flights: Mutex<Flights>,
+    unknown: Semaphore,
+    known: Semaphore,
+    /// How many there are, those that a change has overtaken among them.
+    flying: AtomicUsize,
+}
+
+impl Default for Loads {
+    fn default() -> Self {
+        Self {
+            flights: Mutex::default(),
+            unknown: Semaphore::new(UNKNOWN_AT_ONCE),
+            known: Semaphore::new(KNOWN_AT_ONCE),
+            flying: AtomicUsize::new(0),
+        }
+    }
+}
 
 #[derive(Default)]
 struct Flights {
@@ -43,7 +65,7 @@ struct Flight {
 impl Loads {
     fn lock(&self) -> MutexGuard<'_, Flights> {
         // Nothing panics between two changes that belong together.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets look-ups count no longer, and drops copies, in one step.
@@ -71,13 +93,17 @@ impl<S: KeyStore> Shared<S> {
     pub(super) async fn load(self: Arc<Self>, place: Place) -> Found {
         let is_in_doubt = self.copies.record(&place).is_some_and(|copy| Instant::now() < copy.until);
         let wait = if is_in_doubt { DOUBT.min(self.settings.timeout) } else { self.settings.timeout };
-        let late = || Err(StoreError::unavailable("the key store did not answer in time"));
         let found = match self.join(place) {
             Ok(mut outcome) => match timeout(wait, outcome.wait_for(Option::is_some)).await {
                 Ok(Ok(found)) => found.clone().unwrap_or_else(late),
                 // It was not answered in time, or ended without an answer.
                 _ => late(),
             },
+            // There is no saying whether the store answers: what is good for a while yet is served, and nothing longer.
+            Err(busy @ StoreError::Unavailable { .. }) => {
+                let copy = self.copies.record(&place).filter(|copy| Instant::now() < copy.until);
+                return copy.map_or(Err(busy), |copy| Ok(Some(copy.record)));
+            }
             Err(error) => Err(error),
         };
         match found {
@@ -118,7 +144,7 @@ impl<S: KeyStore> Shared<S> {
         if let Some(flight) = flights.by_place.get(&place) {
             return Ok(flight.outcome.clone());
         }
-        if flights.by_place.len() >= AT_ONCE {
+        if self.loads.flying.load(Ordering::Relaxed) >= WAITING {
             return Err(StoreError::unavailable("too many look-ups of keys are under way"));
         }
         let runtime = Handle::try_current()
@@ -127,9 +153,14 @@ impl<S: KeyStore> Shared<S> {
         flights.next += 1;
         let (sender, outcome) = watch::channel(None);
         flights.by_place.insert(place, Flight { number, outcome: outcome.clone() });
+        self.loads.flying.fetch_add(1, Ordering::Relaxed);
         runtime.spawn(Pilot { shared: Arc::clone(self), place, number, epoch: self.doubts.epoch() }.fly(sender));
         Ok(outcome)
     }
+}
+
+fn late() -> Found {
+    Err(StoreError::unavailable("the key store did not answer in time"))
 }
 
 /// Flies a look-up, and leaves nothing behind if it crashes.
@@ -143,10 +174,10 @@ struct Pilot<S: KeyStore> {
 impl<S: KeyStore> Pilot<S> {
     async fn fly(self, outcome: watch::Sender<Option<Found>>) {
         let shared = &self.shared;
-        let mut found = self.ask().await;
-        if !shared.loads.if_current(&self.place, self.number, || self.keep(&found)) {
+        let (mut found, asked) = self.ask().await;
+        if !shared.loads.if_current(&self.place, self.number, || self.keep(&found, asked)) {
             // Those who wait may have come after the change by which it was overtaken. What is found now is as new as that.
-            found = self.ask().await;
+            (found, _) = self.ask().await;
         }
         if let Err(error) = &found {
             shared.doubts.rest(Instant::now() + SUSPENDED);
@@ -155,20 +186,28 @@ impl<S: KeyStore> Pilot<S> {
         outcome.send_replace(Some(found));
     }
 
-    async fn ask(&self) -> Found {
-        let asked = timeout(self.shared.settings.timeout, self.shared.store.find(&self.place.lookup())).await;
-        asked.unwrap_or_else(|_| Err(StoreError::unavailable("the key store did not answer in time")))
+    /// Asks the store as soon as it is this one's turn, and returns when that was.
+    async fn ask(&self) -> (Found, Instant) {
+        let (loads, wait) = (&self.shared.loads, self.shared.settings.timeout);
+        let turns = if self.shared.copies.know(&self.place) { &loads.known } else { &loads.unknown };
+        let Ok(Ok(_turn)) = timeout(wait, turns.acquire()).await else { return (late(), Instant::now()) };
+        let asked = Instant::now();
+        let found = timeout(wait, self.shared.store.find(&self.place.lookup())).await;
+        (found.unwrap_or_else(|_| late()), asked)
     }
 
-    fn keep(&self, found: &Found) {
+    /// Keeps what was found, as of when it was asked for.
+    fn keep(&self, found: &Found, asked: Instant) {
         let Shared { copies, settings, doubts, .. } = &*self.shared;
-        let now = Instant::now();
         match found {
             Ok(Some(record)) => {
-                let until = now + settings.ttl;
+                let until = asked + settings.ttl;
                 let refresh_at = until - settings.ttl / 5;
                 let copy = Copy { record: Arc::clone(record), until, refresh_at, epoch: self.epoch };
-                copies.records.insert(*record.id(), copy, until + settings.stale);
+                // Two may have asked for it, by its id and by a digest: the later question counts.
+                if copies.record(&Place::Id(*record.id())).is_none_or(|known| known.until <= until) {
+                    copies.records.insert(*record.id(), copy, until + settings.stale);
+                }
                 if matches!(self.place, Place::Digest(..)) {
                     copies.digests.insert(self.place, *record.id(), until + settings.stale);
                 }
@@ -180,7 +219,7 @@ impl<S: KeyStore> Pilot<S> {
                     Place::Digest(..) => copies.digests.remove(&self.place),
                 }
                 // What is not there is not asked about again when there are doubts: they are over sooner than that.
-                copies.unknown.insert(self.place, (), now + settings.negative_ttl);
+                copies.unknown.insert(self.place, (), asked + settings.negative_ttl);
             }
             Err(_) => return,
         }
@@ -191,5 +230,6 @@ impl<S: KeyStore> Pilot<S> {
 impl<S: KeyStore> Drop for Pilot<S> {
     fn drop(&mut self) {
         self.shared.loads.if_current(&self.place, self.number, || {});
+        self.shared.loads.flying.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -24,7 +24,7 @@
 //! # When the store is down
 //!
 //! Keys whose copy is good are let in, and all others are answered 503, within 2 seconds at most, however many there are: one
-//! look-up is under way for each key, and 256 in all. With [`stale_while_down`](Cached::stale_while_down), records that were
+//! look-up is under way for each key, 192 in all of keys of which nothing is known, and 64 of others. With [`stale_while_down`](Cached::stale_while_down), records that were
 //! good until then are served a little longer, for a minute at most, and only while the store fails.
 
 mod admin;
@@ -46,7 +46,7 @@ use copies::{Copies, Place};
 use doubts::Doubts;
 use loads::Loads;
 
-use super::{Found, KeyStore, Lookup, Notices};
+use super::{Found, KeyStore, Lookup};
 use crate::api_key::{KeyId, KeyRules};
 use crate::events::{REFUSALS_PER_SECOND, RefusalLog};
 use crate::{Answer, ConfigError};
@@ -265,10 +265,6 @@ impl<S: KeyStore> KeyStore for Cached<S> {
 
     fn rules(&self) -> KeyRules {
         self.0.store.rules()
-    }
-
-    fn notices(&self) -> Option<Notices> {
-        self.0.store.notices()
     }
 }
 

@@ -46,6 +46,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Table<K, V> {
         Some(entry.value.clone())
     }
 
+    /// Returns whether there is something, also if its time is over.
+    pub(super) fn has(&self, key: &K) -> bool {
+        self.entries.pin().contains_key(key)
+    }
+
     pub(super) fn insert(&self, key: K, value: V, until: Instant) {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let entries = self.entries.pin();

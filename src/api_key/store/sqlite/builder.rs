@@ -17,6 +17,8 @@ use crate::api_key::store::upkeep::Upkeep;
 use crate::sql::{store_error, within};
 
 const BUSY: Duration = Duration::from_secs(5);
+/// How many KiB of pages the connection that writes keeps; SQLite wants them as a negative number.
+const WRITER_CACHE: &str = "-65536";
 const READERS: u32 = 4;
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -95,7 +97,12 @@ impl SqliteStoreBuilder {
             let what = io::Error::new(error.kind(), format!("{} cannot be made: {error}", path.display()));
             StoreError::misconfigured(what)
         })?;
-        let writes = options.clone().journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+        // A page that is written again and again while many keys come in is better off in memory.
+        let writes = options
+            .clone()
+            .pragma("cache_size", WRITER_CACHE)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
         let reads = options.pragma("query_only", "on");
 
         within(self.settings.long_timeout(0), async {
