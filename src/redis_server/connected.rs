@@ -24,8 +24,8 @@ impl Connected {
     /// Connects once, so that what is set up wrongly is found out at start.
     pub(crate) async fn to(server: RedisServer) -> Result<Arc<Self>, StoreError> {
         let client = server.client()?;
-        let link = Link::new(client.clone(), server.timeouts());
-        let barrier = Barrier::new(Link::new(client, server.timeouts()), server.key(format_args!("written")));
+        let link = Link::new(client.clone(), &server);
+        let barrier = Barrier::new(Link::new(client, &server), server.key(format_args!("written")));
         let (volatile, warned) = (AtomicBool::new(false), AtomicBool::new(false));
         let connected = Self { server, link, barrier, volatile, warned };
         let live = connected.link.live().await?;

@@ -12,7 +12,7 @@ use redis::{
 use tokio::time::{Instant, timeout};
 
 use super::health::Health;
-use super::store_error;
+use super::{RedisServer, store_error};
 use crate::StoreError;
 
 /// For how long a failure to connect is told to others who ask, so that a crowd does not try one after the other.
@@ -22,6 +22,7 @@ pub(super) struct Link {
     client: Client,
     connect_timeout: Duration,
     response_timeout: Duration,
+    check_every: Duration,
     current: Mutex<State>,
     /// Who connects.
     turn: tokio::sync::Mutex<()>,
@@ -41,6 +42,7 @@ pub(super) struct Live {
     pub(super) connection: MultiplexedConnection,
     pub(super) health: Arc<Health>,
     number: u64,
+    made_at: Instant,
 }
 
 /// What is asked of a server.
@@ -50,11 +52,13 @@ pub(super) enum Question<'a> {
 }
 
 impl Link {
-    pub(super) fn new(client: Client, (connect_timeout, response_timeout): (Duration, Duration)) -> Arc<Self> {
+    pub(super) fn new(client: Client, server: &RedisServer) -> Arc<Self> {
+        let (connect_timeout, response_timeout) = server.timeouts();
         Arc::new(Self {
             client,
             connect_timeout,
             response_timeout,
+            check_every: server.check_every,
             current: Mutex::default(),
             turn: tokio::sync::Mutex::new(()),
         })
@@ -68,7 +72,7 @@ impl Link {
     ) -> Result<(T, Arc<Health>), StoreError> {
         let mut used = None;
         let asking = async {
-            let Live { mut connection, health, number } = self.live().await?;
+            let Live { mut connection, health, number, .. } = self.live().await?;
             used = Some(number);
             let answer = question.put(&mut connection).await;
             if answer.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
@@ -136,7 +140,7 @@ impl Link {
         let mut state = self.lock();
         match outcome {
             Ok((connection, health)) => {
-                let live = Live { connection, health, number };
+                let live = Live { connection, health, number, made_at: Instant::now() };
                 state.failed = None;
                 state.live = (!state.closed).then(|| live.clone());
                 Ok(live)
@@ -154,7 +158,9 @@ impl Link {
             return Some(Err(StoreError::unavailable("the store is closed")));
         }
         let failed = state.failed.as_ref().filter(|(when, _)| when.elapsed() < COOL_DOWN);
-        state.live.clone().map(Ok).or_else(|| failed.map(|(_, error)| Err(error.clone())))
+        // The server may have been set up in another way since: a new connection finds out.
+        let live = state.live.clone().filter(|live| live.made_at.elapsed() < self.check_every);
+        live.map(Ok).or_else(|| failed.map(|(_, error)| Err(error.clone())))
     }
 
     /// Drops a connection that is broken, unless there is another one already.

@@ -39,6 +39,7 @@ pub(crate) use errors::store_error;
 const PREFIX: &str = "{tower-keep}:";
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const CHECK_EVERY: Duration = Duration::from_secs(60);
 
 /// Where a Redis server is, and how to talk to it. Nothing is connected until a store is.
 ///
@@ -57,6 +58,7 @@ pub struct RedisServer {
     prefix: String,
     response_timeout: Duration,
     connect_timeout: Duration,
+    check_every: Duration,
 }
 
 impl RedisServer {
@@ -68,6 +70,7 @@ impl RedisServer {
             prefix: PREFIX.to_owned(),
             response_timeout: RESPONSE_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
+            check_every: CHECK_EVERY,
         }
     }
 
@@ -91,6 +94,14 @@ impl RedisServer {
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how often it is looked at what a change on the server survives, and that it evicts nothing: somebody may have changed
+    /// its settings. The default is once a minute, by a new connection.
+    #[must_use]
+    pub const fn check_every(mut self, time: Duration) -> Self {
+        self.check_every = time;
         self
     }
 

@@ -26,7 +26,12 @@
 //! | any other | no |
 //!
 //! An attempt counts when its verdict is there: those that are judged at the same moment are not held back for each other, but
-//! no more of them are answered with what is wrong than the limit allows.
+//! no more of them are answered with what is wrong than the limit allows. So what is under way at a moment, and a request that its
+//! client gives up before there is a verdict, costs work that this limit does not see: how many of them there may be is what
+//! bounds of the stores are for, such as those of `Cached`, and limits of concurrency outside.
+//!
+//! A good key whose copy in memory has run out, since nobody used it for ten seconds, or is in doubt, waits as anybody else of its
+//! network.
 //!
 //! # Whom it counts
 //!

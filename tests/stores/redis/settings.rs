@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use redis::Commands;
 use tower_keep::{
-    AdminError, Durability, KeyAdmin, KeyStore, Lookup, RedisDenyList, RedisReplayStore, RedisStore, StoreError,
+    AdminError, Durability, KeyAdmin, KeyStore, Lookup, NewKey, RedisDenyList, RedisReplayStore, RedisStore, StoreError,
 };
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -166,4 +166,32 @@ async fn a_store_that_is_closed_has_written_all_and_answers_no_more() {
     let another = RedisStore::builder(place).rules(rules()).open().await.unwrap();
     let found = another.find(&Lookup::Id(*issued.id())).await.unwrap().unwrap();
     assert_eq!(found.last_used_at(), Some(when));
+}
+
+#[tokio::test]
+async fn a_server_that_is_set_up_in_another_way_while_it_runs_is_noticed() {
+    let server = Server::start(ALWAYS);
+    let place = server.place().check_every(Duration::from_millis(100));
+    let store = RedisStore::builder(place).rules(rules()).open().await.unwrap();
+    let issued = store.issue(NewKey::for_owner("billing")).await.unwrap();
+    assert_eq!(store.durability(), Durability::Durable);
+    let config = |name: &str, value: &str| {
+        let _: () = redis::cmd("CONFIG").arg("SET").arg(name).arg(value).query(&mut server.client()).unwrap();
+    };
+    let deadline = || Instant::now() + Duration::from_secs(10);
+
+    config("appendfsync", "no");
+    let end = deadline();
+    while store.durability() == Durability::Durable {
+        assert!(Instant::now() < end, "it is volatile");
+        store.find(&Lookup::Id(*issued.id())).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    config("maxmemory-policy", "allkeys-lru");
+    let end = deadline();
+    while store.find(&Lookup::Id(*issued.id())).await.is_ok() {
+        assert!(Instant::now() < end, "what was denied could be forgotten");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
