@@ -6,8 +6,8 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | it was done; the key or token is good |
-//! | 1 | no: the key or token is not good, or there is no such key |
-//! | 2 | the arguments make no sense |
+//! | 1 | no: the key or token is not good, there is no such key, it is there already, or it has ended |
+//! | 2 | the arguments make no sense, or there was no secret to read |
 //! | 3 | the store, or the issuer of a token, is out of reach |
 //! | 4 | the configuration or the input is wrong, or the operation was refused |
 //! | 130 | interrupted |
