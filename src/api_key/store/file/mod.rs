@@ -1,7 +1,7 @@
 //! Keys in a file of TOML or JSON: for keys that come with the configuration, and for secrets that Kubernetes mounts.
 //!
 //! ```toml
-//! # Digests, never keys. `keep keys issue` writes such a file, and so may you.
+//! # Digests, never keys. `keep keys create` writes such a file, and so may you.
 //! version = 1
 //!
 //! [[keys]]
