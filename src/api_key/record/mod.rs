@@ -3,6 +3,7 @@
 mod id;
 mod networks;
 mod rate;
+mod superseded;
 #[cfg(feature = "records")]
 mod text;
 mod time;
@@ -17,6 +18,7 @@ use std::time::SystemTime;
 
 pub use id::KeyId;
 pub use rate::RateLimit;
+pub use superseded::Superseded;
 
 use networks::Networks;
 use time::Seconds;
@@ -73,36 +75,6 @@ impl More {
             && rate.is_none()
             && slow_hash.is_none()
             && last_used_at.is_none()
-    }
-}
-
-/// A secret that a newer one has taken the place of, and that still works for a while.
-#[derive(Clone, Copy, Debug)]
-pub struct Superseded {
-    digest: KeyDigest,
-    imported: bool,
-    until: Seconds,
-}
-
-impl Superseded {
-    /// Puts one together that a store has kept.
-    pub fn new(digest: KeyDigest, until: SystemTime, imported: bool) -> Self {
-        Self { digest, imported, until: Seconds::new(until) }
-    }
-
-    /// Returns the digest.
-    pub const fn digest(&self) -> &KeyDigest {
-        &self.digest
-    }
-
-    /// Returns when it stops working.
-    pub fn until(&self) -> SystemTime {
-        self.until.time()
-    }
-
-    /// Returns whether it is found by its digest and not by the id of the key.
-    pub const fn is_imported(&self) -> bool {
-        self.imported
     }
 }
 
