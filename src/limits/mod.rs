@@ -43,8 +43,8 @@
 //! # What it does not do
 //!
 //! It counts in the memory of one process, for all services of a layer and its clones: N servers behind a load balancer let N
-//! times the rate through, and a restart forgets. A stream is one request, however long it lasts. It is for fairness, and no guard against those who have no good credential:
-//! [`AuthLayer::throttle`](crate::AuthLayer::throttle) is.
+//! times the rate through, and a restart forgets. A stream is one request, however long it lasts. It is for fairness, and no guard
+//! against those who have no good credential: [`AuthLayer::throttle`](crate::AuthLayer::throttle) is.
 
 mod buckets;
 mod fields;

@@ -36,8 +36,8 @@ pub(crate) async fn connect(url: &str, connections: u32, timeout: Duration) -> R
 /// Whoever changes the tables holds this lock.
 const LOCK: i64 = 0x746f_7765_726b_6570;
 
-/// Brings tables up to date, by what makes each next version of them; a table says which it is. Of many that do so at once, one does, and the others wait. Where they are up to date, nothing
-/// but reading is needed.
+/// Brings tables up to date, by what makes each next version of them; a table says which it is. Of many that do so at once, one
+/// does, and the others wait. Where they are up to date, nothing but reading is needed.
 pub(crate) async fn migrate(pool: &PgPool, table: &'static str, migrations: &[&'static str]) -> Result<(), StoreError> {
     let failed = |error| store_error(error, outage);
     let is_there = "SELECT to_regclass($1) IS NOT NULL";

@@ -18,8 +18,8 @@
 //! A store that tells of changes ([`KeyStore::notices`]) makes copies of changed records end at once: those of PostgreSQL,
 //! Redis, SQLite and files do. If the link over which it tells goes down, the log says so, and each copy that there is at that
 //! moment counts no longer: the store is asked at the next use, and the copy is served only if it does not answer in 250
-//! milliseconds. From then on the ten seconds are what is left: so long may a key that is revoked elsewhere be let in at most. A look-up that began before
-//! a change never brings back what was there before it.
+//! milliseconds. From then on the ten seconds are what is left: so long may a key that is revoked elsewhere be let in at most.
+//! A look-up that began before a change never brings back what was there before it.
 //!
 //! # When the store is down
 //!

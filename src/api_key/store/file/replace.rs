@@ -62,8 +62,8 @@ fn open_lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Puts a text in the place of a file, or makes one that only its owner may read. `is_current` is asked at the last moment, and nothing
-/// is written if it says no. Returns whether it was.
+/// Puts a text in the place of a file, or makes one that only its owner may read. `is_current` is asked at the last moment, and
+/// nothing is written if it says no. Returns whether it was.
 pub(super) fn replace(
     path: &Path,
     before: Option<&Metadata>,

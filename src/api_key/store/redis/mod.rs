@@ -19,7 +19,7 @@ mod write;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use redis::Cmd;
 use tokio::sync::watch;
@@ -60,7 +60,7 @@ pub(super) struct Inner {
     redis: Arc<Connected>,
     scripts: Scripts,
     upkeep: Upkeep,
-    keep_ended: Option<std::time::Duration>,
+    keep_ended: Option<Duration>,
     /// Those who listen end when it is gone, or says so.
     open: watch::Sender<bool>,
 }
@@ -228,7 +228,7 @@ fn read(id: &KeyId, text: Option<&str>, used: Option<&str>) -> Result<Option<(Ke
     if record.id() != id {
         return Err(StoreError::misconfigured(format!("the record of {id} is that of {}", record.id())));
     }
-    let used = used.and_then(|seconds| seconds.parse().ok()).map(std::time::Duration::from_secs);
+    let used = used.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
     let used = used.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(seconds));
     let used = used.filter(|used| record.last_used_at().is_none_or(|known| known < *used));
     Ok(Some((used.into_iter().fold(record, KeyRecord::with_last_used_at), text.to_owned())))
