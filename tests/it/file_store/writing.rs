@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tower_keep::{AdminError, FileStore, KeyAdmin, KeyFilter, KeyRecord, NewKey};
 
-use super::{find, id, keys, place, until};
+use super::{find, id, keys, place, replace, until};
 
 /// Where the process that a test starts finds its file.
 const FILE: &str = "TOWER_KEEP_TEST_FILE";
@@ -205,10 +205,10 @@ fn logs_what_becomes_of_a_file() {
     let path = env::var(FILE).unwrap();
     let store = FileStore::builder().poll_every(Duration::from_millis(10)).open(&path).unwrap();
 
-    fs::write(&path, "keys = [1").unwrap();
+    replace(path.as_ref(), "keys = [1");
     until("that it is bad is said", || store.status().error().is_some());
     std::thread::sleep(Duration::from_millis(300));
-    fs::write(&path, keys(&["a", "b"])).unwrap();
+    replace(path.as_ref(), keys(&["a", "b"]));
     until("that it is good is seen", || store.status().error().is_none());
     issue(&store).unwrap();
 }
