@@ -141,21 +141,37 @@ pub trait KeyAdmin: KeyStore {
     fn change(&self, id: &KeyId, change: KeyChange) -> Answer<Result<Arc<KeyRecord>, AdminError>>;
 
     /// Lists records in the order of the bytes of their ids, from behind one id on, up to a limit.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Store`] if the store cannot answer.
     fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>>;
 
     /// Stores many records, all of them or none for any other error than those of single records, and returns the ids of
     /// those that were left out since they are [there already](AdminError::AlreadyExists). The default stores one after the
     /// other.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`insert`](Self::insert), but for [`AdminError::AlreadyExists`].
     fn insert_all(&self, records: Vec<KeyRecord>) -> Answer<Result<Vec<KeyId>, AdminError>> {
         insert_one_by_one(records.into_iter().map(|record| (*record.id(), self.insert(record))).collect())
     }
 
     /// Writes down what [`seen`](KeyStore::seen) told of, when the process is about to end. The default has nothing to write.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Store`] if it could not be written.
     fn flush(&self) -> Answer<Result<(), AdminError>> {
         Answer::Now(Ok(()))
     }
 
     /// Drops the records of keys that ended before a time, and returns how many there were. The default drops none.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Store`] if the store cannot answer; some may have been dropped.
     fn sweep(&self, ended_before: SystemTime) -> Answer<Result<u64, AdminError>> {
         let _ = ended_before;
         Answer::Now(Ok(0))
