@@ -238,7 +238,7 @@ pub(crate) struct Verify {
     #[arg(long, required = true)]
     pub(crate) audience: Vec<String>,
     /// How far clocks may differ
-    #[arg(long, default_value = "60s", value_parser = duration, value_name = "TIME")]
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "TIME")]
     pub(crate) leeway: Duration,
     /// Accept the typ `JWT`, too
     #[arg(long)]
