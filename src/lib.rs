@@ -12,6 +12,7 @@ mod catalogue;
 pub mod challenge;
 pub mod clock;
 pub mod config;
+mod durability;
 pub mod events;
 #[cfg(any(feature = "introspection", feature = "jwks"))]
 pub mod fetch;
@@ -38,9 +39,9 @@ pub mod web;
 pub use answer::{Answer, BoxFuture};
 #[cfg(feature = "api-key")]
 pub use api_key::{
-    AdminError, ApiKey, ApiKeyLayer, AuditAction, AuditEntry, Cached, DigestTag, Durability, FormatError, Found,
-    IssueError, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules,
-    KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
+    AdminError, ApiKey, ApiKeyLayer, AuditAction, AuditEntry, Cached, DigestTag, FormatError, Found, IssueError,
+    IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, KeyStore,
+    Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, RateLimit, SlowHashes, store_fn,
 };
 #[cfg(feature = "file")]
 pub use api_key::{FileStatus, FileStore, FileStoreBuilder, KeyFileError};
@@ -76,6 +77,7 @@ pub use catalogue::ScopeCatalogue;
 pub use challenge::Challenge;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, ConfigErrors};
+pub use durability::Durability;
 #[cfg(all(feature = "reqwest", any(feature = "introspection", feature = "jwks")))]
 pub use fetch::HttpClientBuilder;
 #[cfg(any(feature = "introspection", feature = "jwks"))]

@@ -26,8 +26,8 @@ pub use locations::PresentedKey;
 pub use record::{KeyId, KeyRecord, RateLimit, Superseded};
 pub use slow::SlowHashes;
 pub use store::{
-    AdminError, AuditAction, AuditEntry, Cached, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup,
-    MemoryStore, Notice, NoticeSender, Notices, Page, StoreFn, store_fn,
+    AdminError, AuditAction, AuditEntry, Cached, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, MemoryStore,
+    Notice, NoticeSender, Notices, Page, StoreFn, store_fn,
 };
 #[cfg(feature = "file")]
 pub use store::{FileStatus, FileStore, FileStoreBuilder, KeyFileError};

@@ -14,9 +14,9 @@ use std::time::{Duration, SystemTime};
 
 use papaya::HashMap;
 
-use super::{AdminError, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Page, after};
+use super::{AdminError, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Page, after};
 use crate::api_key::{DigestTag, IssuedKey, KeyDigest, KeyFormat, KeyHasher, KeyId, KeyRecord, KeyRules, NewKey};
-use crate::{Answer, ConfigError, Secret};
+use crate::{Answer, ConfigError, Durability, Secret};
 
 /// Keeps keys in memory: the store for tests, for one process, and for keys that come from a file or an environment
 /// variable at start. Cloning shares it, and changes work at once.

@@ -59,7 +59,7 @@ pub use sqlite::{SqliteStore, SqliteStoreBuilder};
 
 use super::issue::after;
 use super::{IssueError, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyRules, NewKey};
-use crate::{Answer, Secret, StoreError};
+use crate::{Answer, Durability, Secret, StoreError};
 
 /// What a look-up found: a record, nothing, or an error of the store.
 pub type Found = Result<Option<Arc<KeyRecord>>, StoreError>;
@@ -316,15 +316,6 @@ fn insert_one_by_one(
         }
     }
     Answer::Now(Ok(known))
-}
-
-/// What a confirmed change survives.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Durability {
-    /// The end of the store's process and of its machine.
-    Durable,
-    /// Neither: it lives in memory alone for a while, or for good. A revocation may be undone by a crash.
-    Volatile,
 }
 
 /// Which records to list: all, unless something is said.

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 
 use super::Cached;
 use super::copies::Place;
-use crate::Answer;
-use crate::api_key::store::{AdminError, AuditEntry, Durability, KeyAdmin, KeyChange, KeyFilter, Lookup, Page};
+use crate::api_key::store::{AdminError, AuditEntry, KeyAdmin, KeyChange, KeyFilter, Lookup, Page};
 use crate::api_key::{KeyId, KeyRecord};
+use crate::{Answer, Durability};
 
 impl<S: KeyAdmin> Cached<S> {
     /// Drops the copy of a key when its change is done, or may have been.

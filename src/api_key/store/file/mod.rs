@@ -59,9 +59,9 @@ pub use status::FileStatus;
 
 use shared::Shared;
 
-use super::{AdminError, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notices, Page};
+use super::{AdminError, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notices, Page};
 use crate::api_key::{KeyId, KeyRecord, KeyRules, MemoryStore};
-use crate::{Answer, StoreError};
+use crate::{Answer, Durability, StoreError};
 
 /// Keeps keys in a file, and reads it again when it changes. Cloning shares it; the [module](self) says how it is read and written.
 ///

@@ -38,12 +38,11 @@ pub use builder::PostgresStoreBuilder;
 use super::sql::{Settings, Told, admin_error};
 use super::upkeep::{Kept, Upkeep};
 use super::{
-    AdminError, AuditAction, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notices,
-    Page,
+    AdminError, AuditAction, AuditEntry, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notices, Page,
 };
 use crate::api_key::{KeyId, KeyRecord, KeyRules};
 use crate::sql::{outage, within};
-use crate::{Answer, BoxFuture, StoreError};
+use crate::{Answer, BoxFuture, Durability, StoreError};
 
 /// Keeps keys in PostgreSQL. Cloning shares it.
 ///

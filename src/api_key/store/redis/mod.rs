@@ -28,10 +28,10 @@ pub use builder::RedisStoreBuilder;
 use scripts::Scripts;
 
 use super::upkeep::{Kept, Upkeep};
-use super::{AdminError, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notices, Page};
+use super::{AdminError, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notices, Page};
 use crate::api_key::{KeyDigest, KeyId, KeyRecord, KeyRules};
 use crate::redis_server::Connected;
-use crate::{Answer, BoxFuture, RedisServer, StoreError};
+use crate::{Answer, BoxFuture, Durability, RedisServer, StoreError};
 
 /// Keeps keys in Redis or Valkey, for any number of processes. Cloning shares it.
 ///

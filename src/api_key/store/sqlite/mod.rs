@@ -41,12 +41,11 @@ pub use builder::SqliteStoreBuilder;
 use super::sql::{Settings, Told, admin_error};
 use super::upkeep::{Kept, Upkeep};
 use super::{
-    AdminError, AuditAction, AuditEntry, Durability, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notice,
-    Notices, Page,
+    AdminError, AuditAction, AuditEntry, Found, KeyAdmin, KeyChange, KeyFilter, KeyStore, Lookup, Notice, Notices, Page,
 };
 use crate::api_key::{KeyId, KeyRecord, KeyRules};
 use crate::sql::within;
-use crate::{Answer, BoxFuture, StoreError};
+use crate::{Answer, BoxFuture, Durability, StoreError};
 
 /// Keeps keys in SQLite, in a file or in memory. Cloning shares it.
 ///
