@@ -18,7 +18,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// testing::replay_store_contract(async |clock| Arc::new(MemoryReplayStore::with_clock(clock)) as _).await;
+/// testing::replay_store_contract(async |clock| Arc::new(MemoryReplayStore::new().with_clock(clock)) as _).await;
 /// # }
 /// ```
 ///

@@ -43,9 +43,10 @@ impl MemoryReplayStore {
         Self::of(ids, Box::new(SystemClock))
     }
 
-    /// Makes an empty store for 100,000 ids that asks another clock.
-    pub fn with_clock(clock: impl Clock) -> Self {
-        Self::of(CAPACITY, Box::new(clock))
+    /// Asks another clock whether the time of an id is over, and remembers nothing yet. The default is that of the machine.
+    #[must_use]
+    pub fn with_clock(self, clock: impl Clock) -> Self {
+        Self::of(self.0.capacity, Box::new(clock))
     }
 
     /// Returns how many ids are remembered. The time of some may be over already.

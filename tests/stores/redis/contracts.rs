@@ -42,5 +42,5 @@ async fn a_server_that_is_waited_for_keeps_the_contracts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_keeps_the_contracts() {
     deny_list_contract(async |clock| Arc::new(MemoryDenyList::with_clock(clock)) as _).await;
-    replay_store_contract(async |clock| Arc::new(MemoryReplayStore::with_clock(clock)) as _).await;
+    replay_store_contract(async |clock| Arc::new(MemoryReplayStore::new().with_clock(clock)) as _).await;
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use tower_keep::testing::TestClock;
 use tower_keep::{
-    Denial, DenyAdmin, DenyList, MemoryReplayStore, RedisDenyList, RedisReplayStore, ReplayStore, StoreError,
+    Clock, Denial, DenyAdmin, DenyList, MemoryReplayStore, RedisDenyList, RedisReplayStore, ReplayStore, StoreError,
     TokenFacts,
 };
 
@@ -77,15 +78,16 @@ async fn an_outage_admits_nobody() {
 
 #[tokio::test]
 async fn a_store_in_memory_that_is_full_lets_nothing_pass() {
-    let used = MemoryReplayStore::with_capacity(2);
-    let brief = SystemTime::now() + Duration::from_millis(50);
-    assert!(used.first_use("a", brief).await.unwrap());
+    let clock = TestClock::new();
+    let used = MemoryReplayStore::with_capacity(2).with_clock(clock.clone());
+    let in_a_minute = || clock.now() + Duration::from_secs(60);
+    assert!(used.first_use("a", clock.now() + Duration::from_secs(1)).await.unwrap());
     assert!(used.first_use("b", in_a_minute()).await.unwrap());
 
     let full = used.first_use("c", in_a_minute()).await;
     assert!(matches!(full, Err(StoreError::Unavailable { .. })), "{full:?}");
     assert!(!used.first_use("b", in_a_minute()).await.unwrap(), "what it knows it knows");
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    clock.advance(Duration::from_secs(1));
     assert!(used.first_use("c", in_a_minute()).await.unwrap(), "there is room when the time of one is over");
     assert_eq!(used.len(), 2);
 }
