@@ -37,7 +37,8 @@
 //! one that is not enough, faults of ours. `suppressed` says how many of its class were left out in the second before.
 //! Clients that are [throttled](crate::auth::throttle) count among bad credentials.
 //! Questions about tokens and keys that fail are held to the same number, apart from refusals. `key_changes_not_told` says that a
-//! store no longer tells [`Cached`](crate::Cached) which keys have changed, so that their copies are good for their time.
+//! store no longer tells [`Cached`](crate::Cached) which keys have changed: each copy is asked about again, and a new one is good for
+//! its time.
 //!
 //! # Metrics
 //!

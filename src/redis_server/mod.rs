@@ -138,6 +138,12 @@ impl From<&str> for RedisServer {
     }
 }
 
+impl From<&String> for RedisServer {
+    fn from(url: &String) -> Self {
+        Self::new(url)
+    }
+}
+
 impl From<String> for RedisServer {
     fn from(url: String) -> Self {
         Self::new(url)

@@ -163,3 +163,20 @@ fn peak_memory(child: &mut std::process::Child) -> Option<u64> {
     }
     peak
 }
+
+#[test]
+fn a_field_that_is_not_known_is_no_limit_that_is_dropped_in_silence() {
+    let place = Place::sqlite();
+    let digest = "ab".repeat(32);
+    for (format, line) in [
+        ("plain", r#"{"key":"an-old-key-of-another-system","owner":"x","expires":"90d"}"#.to_owned()),
+        ("plain", r#"{"key":"an-old-key-of-another-system","owner":"x","scope":["a"]}"#.to_owned()),
+        ("plain", format!(r#"{{"sha256":"{digest}","owner":"x"}}"#)),
+        ("sha256", format!(r#"{{"sha256":"{digest}","owner":"x","expired_at":"2027-01-01T00:00:00Z"}}"#)),
+        ("sha256", format!(r#"{{"sha256":"{digest}","key":"an-old-key-of-another-system","owner":"x"}}"#)),
+    ] {
+        let done = place.keep_with(&line, &["keys", "import", "--format", format]).is(4);
+        assert!(!done.err.contains("an-old-key"), "{done:?}");
+    }
+    place.keep_with(&format!(r#"{{"sha256":"{digest}","owner":"x"}}"#), &["keys", "import", "--format", "sha256"]).ok();
+}

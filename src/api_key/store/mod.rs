@@ -147,9 +147,9 @@ pub trait KeyAdmin: KeyStore {
     /// [`AdminError::Store`] if the store cannot answer.
     fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>>;
 
-    /// Stores many records, all of them or none for any other error than those of single records, and returns the ids of
-    /// those that were left out since they are [there already](AdminError::AlreadyExists). The default stores one after the
-    /// other.
+    /// Stores many records, in one step where the store can, and returns the ids of those that were left out since they are
+    /// [there already](AdminError::AlreadyExists). It can be repeated after an error. The default stores one after the other, and
+    /// Redis ten thousand at a time.
     ///
     /// # Errors
     ///

@@ -21,6 +21,7 @@ Exit codes:
 
 Environment:
   KEEP_STORE   the URL of the store, unless --store or --store-file names it
+  KEEP_PREFIX, KEEP_PEPPER_FILE, KEEP_REDIS_PREFIX  what --prefix, --pepper-file and --redis-prefix say
   KEEP_PEPPER  peppers, in the form that `keep pepper new` prints, unless --pepper-file names a file of them
   KEEP_LOG     what is logged on standard error, such as `debug`; the default is `warn`
   NO_COLOR     nothing is coloured anyway
@@ -48,13 +49,13 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "store")]
     pub(crate) store_file: Option<PathBuf>,
     /// What names of keys in Redis begin with, where servers are set up with another prefix
-    #[arg(long, global = true, default_value = "{tower-keep}:", value_name = "TEXT")]
+    #[arg(long, global = true, env = "KEEP_REDIS_PREFIX", default_value = "{tower-keep}:", value_name = "TEXT")]
     pub(crate) redis_prefix: String,
     /// How keys of this product start
-    #[arg(long, global = true, default_value = "tk")]
+    #[arg(long, global = true, env = "KEEP_PREFIX", default_value = "tk")]
     pub(crate) prefix: String,
     /// A file of peppers, as `keep pepper new` prints them; the first one is written, the others are accepted
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, env = "KEEP_PEPPER_FILE", value_name = "PATH")]
     pub(crate) pepper_file: Option<PathBuf>,
     /// Who does it, for the audit; user@host, unless something is said
     #[arg(long = "as", global = true, value_name = "NAME")]

@@ -72,7 +72,7 @@ pub(crate) async fn open(
         }
         Some(("redis" | "rediss" | "unix", _)) => {
             let server = RedisServer::new(url).prefix(&place.redis_prefix);
-            Ok(Arc::new(RedisStore::builder(server).rules(rules).open().await?))
+            Ok(Arc::new(RedisStore::builder().rules(rules).open(server).await?))
         }
         _ => Err(Failure::refused(format!("{place} is no store: it has to be {KINDS}"))),
     }
@@ -87,7 +87,10 @@ impl Place {
     fn is_there(&self, create: bool) -> Result<(), Failure> {
         let path = self.url.split_once(':').map_or("", |(_, path)| path).split('?').next().unwrap_or_default();
         let path = path.strip_prefix("//").unwrap_or(path);
-        match create || path.is_empty() || path == ":memory:" || fs::exists(path).unwrap_or(true) {
+        if path.is_empty() || path == ":memory:" || self.url.contains("mode=memory") {
+            return Err(Failure::refused("a store in memory would end with this command: name a file".to_owned()));
+        }
+        match create || fs::exists(path).unwrap_or(true) {
             true => Ok(()),
             false => Err(Failure::refused(format!("there is no {path}: `keep keys create` and `import` make one"))),
         }

@@ -27,6 +27,8 @@ use tower_keep::{
 
 /// Says to this program that it is a node, and over which store.
 const STORE: &str = "TOWER_KEEP_TEST_NODE";
+/// And for how many seconds its copies are good, unless for the usual time.
+const TTL: &str = "TOWER_KEEP_TEST_NODE_TTL";
 
 /// The rules of all nodes.
 pub fn rules() -> KeyRules {
@@ -41,7 +43,7 @@ pub async fn open(url: &str) -> Arc<dyn KeyAdmin> {
         "postgres" => Arc::new(PostgresStore::builder().rules(rules()).open(url).await.unwrap()),
         "redis" => {
             let (url, prefix) = url.split_once('#').unwrap_or((url, "{nodes}:"));
-            Arc::new(RedisStore::builder(RedisServer::new(url).prefix(prefix)).rules(rules()).open().await.unwrap())
+            Arc::new(RedisStore::builder().rules(rules()).open(RedisServer::new(url).prefix(prefix)).await.unwrap())
         }
         "file" => {
             let path = url.strip_prefix("file:").unwrap();
@@ -65,6 +67,10 @@ fn serves_where_it_is_told_to() {
 
 async fn serve(url: &str) {
     let store = Cached::new(open(url).await);
+    let store = match std::env::var(TTL) {
+        Ok(seconds) => store.ttl(Duration::from_secs(seconds.parse().unwrap())).unwrap(),
+        Err(_) => store,
+    };
     let service = ApiKeyLayer::new(store).layer(service_fn(async |_: http::Request<hyper::body::Incoming>| {
         Ok::<_, Infallible>(Response::new(String::new()))
     }));
@@ -90,7 +96,13 @@ pub struct Node {
 
 impl Node {
     pub fn start(url: &str) -> Self {
+        Self::start_with(url, None)
+    }
+
+    /// Starts one whose copies are good for a time.
+    pub fn start_with(url: &str, ttl: Option<u64>) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
+            .envs(ttl.map(|seconds| (TTL, seconds.to_string())))
             .args(["--exact", "nodes::serves_where_it_is_told_to", "--nocapture"])
             .env(STORE, url)
             .stdin(Stdio::piped())

@@ -68,7 +68,8 @@ async fn issue(admin: &Arc<dyn KeyAdmin>) -> IssuedKey {
 /// Kills a server under load, and starts it again four seconds later.
 async fn survives(what: &str, mut server: impl Mortal) {
     let here = open(&server.url()).await;
-    let node = Arc::new(Node::start(&server.url()));
+    // However long it takes the server to start again on a busy machine.
+    let node = Arc::new(Node::start_with(&server.url(), Some(60)));
     let known = issue(&here).await;
     let mut fresh = Vec::new();
     for _ in 0..(RATE * 20) {

@@ -11,7 +11,7 @@ use crate::support::redis::{ALWAYS, EVERY_SECOND, Server, shared, that_waits};
 
 async fn keeps_the_contracts(server: &Server) {
     key_store_contract(async |rules| {
-        let store = RedisStore::builder(server.place()).rules(rules).open().await.unwrap();
+        let store = RedisStore::builder().rules(rules).open(server.place()).await.unwrap();
         assert_eq!(store.durability(), Durability::Durable);
         Arc::new(store) as _
     })

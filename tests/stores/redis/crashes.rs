@@ -26,7 +26,7 @@ async fn what_is_confirmed_survives_a_crash_of_a_server_that_is_waited_for() {
 
 async fn survives_crashes(mut server: Server) {
     let place = server.place();
-    let store = RedisStore::builder(place.clone()).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(place.clone()).await.unwrap();
     let denied = RedisDenyList::open(place).await.unwrap();
     for round in 0..3 {
         let ends = Arc::new(AtomicBool::new(false));
@@ -107,7 +107,7 @@ async fn write(store: RedisStore, list: RedisDenyList, writer: usize, ends: Arc<
 async fn a_server_that_hangs_holds_nobody_up() {
     let server = Server::start(ALWAYS);
     let place = server.place().response_timeout(Duration::from_millis(300));
-    let store = RedisStore::builder(place).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(place).await.unwrap();
     let issued = record(1);
     store.insert(issued.clone()).await.unwrap();
 

@@ -97,7 +97,7 @@ async fn a_server_of_another_kind_is_a_mistake_in_the_settings() {
 async fn an_entry_that_makes_no_sense_is_not_a_key_that_is_not_there() {
     let own = prefix();
     let place = RedisServer::new(shared().url()).prefix(own.clone());
-    let store = RedisStore::builder(place).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(place).await.unwrap();
     let mut other = shared().client();
     other.set::<_, _, ()>(format!("{own}key:odd"), "{\"id\":\"odd\"}").unwrap();
     other.set::<_, _, ()>(format!("{own}key:other"), serde_json::to_string(&record(1)).unwrap()).unwrap();
@@ -118,7 +118,7 @@ async fn an_entry_that_makes_no_sense_is_not_a_key_that_is_not_there() {
 #[tokio::test]
 async fn a_server_without_room_is_an_outage_and_goes_on_finding() {
     let server = Server::start(ALWAYS);
-    let store = RedisStore::builder(server.place()).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(server.place()).await.unwrap();
     let known = record(1);
     store.insert(known.clone()).await.unwrap();
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec(&mut server.client()).unwrap();
@@ -138,7 +138,7 @@ async fn a_user_that_may_not_is_a_mistake_in_the_settings() {
         .exec(&mut server.client())
         .unwrap();
     let url = server.url().replace("redis://", "redis://poor:x@");
-    let store = RedisStore::builder(url).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(url).await.unwrap();
 
     let inserted = store.insert(record(1)).await;
 
@@ -150,7 +150,7 @@ async fn a_user_that_may_not_is_a_mistake_in_the_settings() {
 async fn a_change_that_the_disk_does_not_take_in_time_is_not_confirmed() {
     let Some(program) = that_waits() else { return };
     let server = Server::start_program(program, EVERY_SECOND);
-    let store = RedisStore::builder(server.place()).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(server.place()).await.unwrap();
     store.insert(record(1)).await.unwrap();
     redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg("no").exec(&mut server.client()).unwrap();
 
@@ -178,7 +178,7 @@ async fn the_commands_that_the_documentation_names_are_enough() {
         });
         user.exec(&mut server.client()).unwrap();
         let place = RedisServer::new(server.url().replace("redis://", "redis://keys:x@")).prefix("{keys}:");
-        let store = RedisStore::builder(place.clone()).rules(rules()).open().await.unwrap();
+        let store = RedisStore::builder().rules(rules()).open(place.clone()).await.unwrap();
         let mut notices = store.notices().unwrap();
         assert!(matches!(notices.next().await, Some(Notice::Connected)));
 
@@ -203,7 +203,7 @@ async fn the_commands_that_the_documentation_names_are_enough() {
 async fn a_revocation_that_is_not_on_the_disk_is_not_confirmed() {
     let Some(program) = that_waits() else { return };
     let server = Server::start_program(program, EVERY_SECOND);
-    let store = RedisStore::builder(server.place()).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(server.place()).await.unwrap();
     let known = record(1);
     store.insert(known.clone()).await.unwrap();
 

@@ -23,7 +23,7 @@ async fn changes_of_any_client_are_told() {
     let server = Server::start(ALWAYS);
     let own = prefix();
     let store =
-        RedisStore::builder(RedisServer::new(server.url()).prefix(own.clone())).rules(rules()).open().await.unwrap();
+        RedisStore::builder().rules(rules()).open(RedisServer::new(server.url()).prefix(own.clone())).await.unwrap();
     let mut notices = store.notices().unwrap();
     let mut other = server.client();
     assert!(matches!(next(&mut notices).await, Notice::Connected));
@@ -45,7 +45,7 @@ async fn changes_of_any_client_are_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_lost_and_comes_back_is_told() {
     let mut server = Server::start(ALWAYS);
-    let store = RedisStore::builder(server.place()).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(server.place()).await.unwrap();
     let mut notices = store.notices().unwrap();
     assert!(matches!(next(&mut notices).await, Notice::Connected));
 
@@ -65,7 +65,7 @@ async fn a_server_that_is_lost_and_comes_back_is_told() {
 async fn a_server_that_falls_silent_is_told() {
     let server = Server::start(ALWAYS);
     let place = server.place().response_timeout(Duration::from_millis(300));
-    let store = RedisStore::builder(place).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(place).await.unwrap();
     let mut notices = store.notices().unwrap();
     assert!(matches!(next(&mut notices).await, Notice::Connected));
 
@@ -80,7 +80,7 @@ async fn a_server_that_falls_silent_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn notices_end_with_the_store() {
     let server = Server::start(ALWAYS);
-    let store = RedisStore::builder(server.place()).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(server.place()).await.unwrap();
     let mut notices = store.notices().unwrap();
     assert!(matches!(next(&mut notices).await, Notice::Connected));
 

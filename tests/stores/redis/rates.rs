@@ -11,7 +11,7 @@ use crate::support::redis::shared;
 #[ignore = "it measures"]
 async fn rates() {
     let place = shared().place();
-    let store = RedisStore::builder(place.clone()).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(place.clone()).await.unwrap();
     let records: Vec<_> = (0..100_000).map(record).collect();
     let ids: Vec<_> = records.iter().map(|record| *record.id()).collect();
 

@@ -43,7 +43,7 @@ async fn a_server_that_may_forget_says_so_once() {
 
     for settings in volatile {
         let server = Server::start(settings);
-        let store = RedisStore::builder(server.place()).rules(rules()).open().await.unwrap();
+        let store = RedisStore::builder().rules(rules()).open(server.place()).await.unwrap();
         let record = record(1);
         let id = *record.id();
         store.insert(record).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_server_that_throws_entries_away_is_refused() {
 async fn a_server_that_comes_back_is_looked_at_again() {
     let mut server = Server::start(ALWAYS);
     let place = server.place();
-    let store = RedisStore::builder(place).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(place).await.unwrap();
     let nobody = Lookup::Id(*record(1).id());
     assert_eq!(store.durability(), Durability::Durable);
 
@@ -106,9 +106,9 @@ async fn a_server_that_comes_back_is_looked_at_again() {
 async fn records_go_away_by_themselves_when_they_have_ended_long_ago() {
     let (server, own) = (shared(), prefix());
     let place = tower_keep::RedisServer::new(server.url()).prefix(own.clone());
-    let month = RedisStore::builder(place.clone()).rules(rules()).open().await.unwrap();
-    let for_ever = RedisStore::builder(place.clone()).rules(rules()).keep_ended_for_ever().open().await.unwrap();
-    let moment = RedisStore::builder(place).rules(rules()).keep_ended(Duration::ZERO).open().await.unwrap();
+    let month = RedisStore::builder().rules(rules()).open(place.clone()).await.unwrap();
+    let for_ever = RedisStore::builder().rules(rules()).keep_ended_for_ever().open(place.clone()).await.unwrap();
+    let moment = RedisStore::builder().rules(rules()).keep_ended(Duration::ZERO).open(place).await.unwrap();
     let mut other = server.client();
     let mut left = |id: &tower_keep::KeyId| other.pttl::<_, i64>(format!("{own}key:{id}")).unwrap();
 
@@ -134,7 +134,7 @@ async fn records_go_away_by_themselves_when_they_have_ended_long_ago() {
 
 #[tokio::test]
 async fn when_a_key_was_used_goes_away_with_it_and_comes_back_with_the_record() {
-    let store = RedisStore::builder(shared().place()).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(shared().place()).await.unwrap();
     let issued = store.issue(tower_keep::NewKey::for_owner("o")).await.unwrap();
     let when = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
 
@@ -150,7 +150,7 @@ async fn when_a_key_was_used_goes_away_with_it_and_comes_back_with_the_record() 
 #[tokio::test]
 async fn a_store_that_is_closed_has_written_all_and_answers_no_more() {
     let place = shared().place();
-    let store = RedisStore::builder(place.clone()).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(place.clone()).await.unwrap();
     let issued = store.issue(tower_keep::NewKey::for_owner("o")).await.unwrap();
     let when = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
     let mut notices = store.notices().unwrap();
@@ -163,7 +163,7 @@ async fn a_store_that_is_closed_has_written_all_and_answers_no_more() {
     let answer = store.revoke(issued.id()).await;
     assert!(matches!(answer, Err(AdminError::Store(_))), "{answer:?}");
     while notices.next().await.is_some() {}
-    let another = RedisStore::builder(place).rules(rules()).open().await.unwrap();
+    let another = RedisStore::builder().rules(rules()).open(place).await.unwrap();
     let found = another.find(&Lookup::Id(*issued.id())).await.unwrap().unwrap();
     assert_eq!(found.last_used_at(), Some(when));
 }
@@ -172,7 +172,7 @@ async fn a_store_that_is_closed_has_written_all_and_answers_no_more() {
 async fn a_server_that_is_set_up_in_another_way_while_it_runs_is_noticed() {
     let server = Server::start(ALWAYS);
     let place = server.place().check_every(Duration::from_millis(100));
-    let store = RedisStore::builder(place).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(place).await.unwrap();
     let issued = store.issue(NewKey::for_owner("billing")).await.unwrap();
     assert_eq!(store.durability(), Durability::Durable);
     let config = |name: &str, value: &str| {

@@ -39,7 +39,7 @@ async fn a_certificate_has_to_be_one_that_the_machine_trusts() {
 #[ignore = "another test calls it, in a process that trusts a certificate"]
 async fn keys_are_kept_over_tls() {
     let Ok(url) = env::var(URL) else { return };
-    let store = RedisStore::builder(url).rules(rules()).open().await.unwrap();
+    let store = RedisStore::builder().rules(rules()).open(url).await.unwrap();
     let record = record(1);
 
     store.insert(record.clone()).await.unwrap();

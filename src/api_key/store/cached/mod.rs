@@ -63,7 +63,7 @@ const CAPACITY: usize = 100_000;
 pub struct Cached<S>(Arc<Shared<S>>);
 
 struct Shared<S> {
-    store: S,
+    store: Arc<S>,
     settings: Settings,
     copies: Copies,
     doubts: Doubts,
@@ -99,7 +99,7 @@ impl<S: KeyStore> Cached<S> {
             timeout: TIMEOUT,
             capacity: CAPACITY,
         };
-        Self::with(store, settings)
+        Self::with(Arc::new(store), settings)
     }
 
     /// Sets how long a record is good after it was read: 10 seconds by default, 10 minutes at most. It is how long a key may
@@ -180,7 +180,7 @@ impl<S: KeyStore> Cached<S> {
         &self.0.store
     }
 
-    fn with(store: S, settings: Settings) -> Self {
+    fn with(store: Arc<S>, settings: Settings) -> Self {
         Self(Arc::new(Shared {
             store,
             settings,
@@ -193,14 +193,11 @@ impl<S: KeyStore> Cached<S> {
         }))
     }
 
-    /// Makes another one with other settings. Settings are made before there are clones or requests; where there are any,
-    /// they keep what they have.
-    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        if let Some(shared) = Arc::get_mut(&mut self.0) {
-            change(&mut shared.settings);
-            shared.copies = Copies::new(shared.settings.capacity);
-        }
-        self
+    /// Makes another one with other settings, in front of the same store. Clones from before keep what they have.
+    fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.0.settings;
+        change(&mut settings);
+        Self::with(Arc::clone(&self.0.store), settings)
     }
 }
 

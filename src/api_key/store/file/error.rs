@@ -109,8 +109,17 @@ impl Error for KeyFileError {
     }
 }
 
+impl From<KeyFileError> for StoreError {
+    fn from(error: KeyFileError) -> Self {
+        match error {
+            KeyFileError::Read(_) | KeyFileError::Write(_) => Self::unavailable(error),
+            error => Self::misconfigured(error),
+        }
+    }
+}
+
 impl From<KeyFileError> for AdminError {
     fn from(error: KeyFileError) -> Self {
-        Self::Store(StoreError::misconfigured(error))
+        Self::Store(error.into())
     }
 }

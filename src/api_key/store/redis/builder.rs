@@ -16,14 +16,13 @@ use crate::{RedisServer, StoreError};
 #[derive(Clone, Debug)]
 #[must_use = "it connects to nothing until it is told to"]
 pub struct RedisStoreBuilder {
-    server: RedisServer,
     rules: KeyRules,
     keep_ended: Option<Duration>,
 }
 
 impl RedisStoreBuilder {
-    pub(super) fn new(server: RedisServer) -> Self {
-        Self { server, rules: KeyRules::default(), keep_ended: Some(KEEP_ENDED) }
+    pub(super) fn new() -> Self {
+        Self { rules: KeyRules::default(), keep_ended: Some(KEEP_ENDED) }
     }
 
     /// Sets how keys are written and hashed. All processes have to agree. The default is [`KeyRules::default`].
@@ -44,15 +43,15 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Connects.
+    /// Connects to a server, which may be a URL.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`] if the server is out of reach, [`StoreError::Misconfigured`] if the URL or the password is
     /// wrong, or the server throws entries away when its memory is full.
-    pub async fn open(self) -> Result<RedisStore, StoreError> {
-        let Self { server, rules, keep_ended } = self;
-        let redis = Connected::to(server).await?;
+    pub async fn open(self, server: impl Into<RedisServer>) -> Result<RedisStore, StoreError> {
+        let Self { rules, keep_ended } = self;
+        let redis = Connected::to(server.into()).await?;
         let (scripts, upkeep) = (Scripts::new(), Upkeep::new(keep_ended));
         let store = Arc::new(Inner { rules, redis, scripts, upkeep, keep_ended, open: watch::Sender::new(true) });
         Upkeep::start(&store);

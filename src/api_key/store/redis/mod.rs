@@ -44,7 +44,7 @@ use crate::{Answer, BoxFuture, Durability, RedisServer, StoreError};
 ///
 /// # async fn run(pepper: [u8; 32]) -> Result<(), Box<dyn std::error::Error>> {
 /// let rules = KeyRules::new(KeyFormat::new("acme_live")?, KeyHasher::peppered("2026", pepper)?);
-/// let keys = RedisStore::builder("redis://redis.internal").rules(rules).open().await?;
+/// let keys = RedisStore::builder().rules(rules).open("redis://redis.internal").await?;
 /// let layer = ApiKeyLayer::new(keys.clone());
 ///
 /// let issued = keys.issue(NewKey::for_owner("billing").scopes(["read"])).await?;
@@ -72,12 +72,12 @@ impl RedisStore {
     ///
     /// As [`RedisStoreBuilder::open`].
     pub async fn open(server: impl Into<RedisServer>) -> Result<Self, StoreError> {
-        Self::builder(server).open().await
+        Self::builder().open(server).await
     }
 
     /// Starts with settings of one's own.
-    pub fn builder(server: impl Into<RedisServer>) -> RedisStoreBuilder {
-        RedisStoreBuilder::new(server.into())
+    pub fn builder() -> RedisStoreBuilder {
+        RedisStoreBuilder::new()
     }
 
     /// Writes down what is not written yet, and lets go of all connections. Whatever is asked later is answered with an error.

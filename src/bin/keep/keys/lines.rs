@@ -78,12 +78,17 @@ impl Lines {
         match self.format {
             Format::Jsonl => serde_json::from_slice(line).map_err(|error| reason(&error)),
             Format::Plain => {
-                let Plain { key, about } = serde_json::from_slice(line).map_err(|error| reason(&error))?;
-                let key = Secret::new(key);
-                self.rules.import(&key, about.new_key(&self.rules)?).map_err(|error| with_causes(&error))
+                let mut about: Foreign = serde_json::from_slice(line).map_err(|error| reason(&error))?;
+                let (Some(key), None) = (about.key.take(), &about.sha256) else {
+                    return Err("a `key` is needed, and no `sha256`".to_owned());
+                };
+                self.rules.import(&Secret::new(key), about.new_key(&self.rules)?).map_err(|error| with_causes(&error))
             }
             Format::Sha256 => {
-                let Digested { sha256, about } = serde_json::from_slice(line).map_err(|error| reason(&error))?;
+                let mut about: Foreign = serde_json::from_slice(line).map_err(|error| reason(&error))?;
+                let (Some(sha256), None) = (about.sha256.take(), &about.key) else {
+                    return Err("a `sha256` is needed, and no `key`".to_owned());
+                };
                 let digest = KeyDigest::from_hex(DigestTag::SHA256_BARE, &sha256).map_err(|error| error.to_string())?;
                 self.rules.import_digest(digest, about.new_key(&self.rules)?).map_err(|error| with_causes(&error))
             }
@@ -108,23 +113,12 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
+/// A key of another system, or what it kept of one, and what there is to say of it, in the words of a record.
 #[derive(Deserialize)]
-struct Plain {
-    key: String,
-    #[serde(flatten)]
-    about: About,
-}
-
-#[derive(Deserialize)]
-struct Digested {
-    sha256: String,
-    #[serde(flatten)]
-    about: About,
-}
-
-/// What there is to say of a key of another system, in the words of a record.
-#[derive(Deserialize)]
-struct About {
+#[serde(deny_unknown_fields)]
+struct Foreign {
+    key: Option<String>,
+    sha256: Option<String>,
     owner: String,
     #[serde(default)]
     scopes: Vec<String>,
@@ -137,7 +131,7 @@ struct About {
     networks: Vec<String>,
 }
 
-impl About {
+impl Foreign {
     fn new_key(self, rules: &KeyRules) -> Result<NewKey, String> {
         let text = |error: ConfigError| error.to_string();
         let now = rules.now();
