@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, advance};
 use tower_keep::{
-    Answer, ApiKeyLayer, Cached, ConfigError, Found, IssuedKey, KeyAdmin, KeyDigest, KeyId, KeyRecord, KeyRules,
-    KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Secret, StoreError, testing,
+    AdminError, Answer, ApiKeyLayer, Cached, ConfigError, Found, IssuedKey, KeyAdmin, KeyChange, KeyDigest, KeyFilter,
+    KeyId, KeyRecord, KeyRules, KeyStore, Lookup, MemoryStore, NewKey, Notice, NoticeSender, Notices, Page, Secret,
+    StoreError, testing,
 };
 
 use crate::support::{TestClock, get, rules, send, status, values, with, with_key};
@@ -244,6 +245,67 @@ async fn a_change_made_here_is_in_force_when_it_is_confirmed() {
 
     assert_eq!(status(layer.clone(), with_key(&issued)).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(layer, with_key(&newer)).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_nobody_waits_for_any_more_may_have_been_made() {
+    let (far, issued, _) = Far::with_key();
+    let cached = Cached::new(Hurried(far.clone()));
+    let layer = ApiKeyLayer::new(cached.clone());
+    for _ in 0..2 {
+        assert_eq!(status(layer.clone(), with_key(&issued)).await, StatusCode::OK);
+        settle().await;
+    }
+
+    let given_up = tokio::time::timeout(SECOND, cached.revoke(issued.id()).into_future()).await;
+
+    assert!(given_up.is_err());
+    assert_eq!(status(layer, with_key(&issued)).await, StatusCode::UNAUTHORIZED);
+}
+
+/// A store that makes a change at once, and never confirms it.
+struct Hurried(Far);
+
+impl KeyStore for Hurried {
+    fn find(&self, by: &Lookup) -> Answer<Found> {
+        self.0.find(by)
+    }
+
+    fn rules(&self) -> KeyRules {
+        self.0.rules()
+    }
+}
+
+impl KeyAdmin for Hurried {
+    fn insert(&self, record: KeyRecord) -> Answer<Result<(), AdminError>> {
+        Answer::Now(self.0.keys.insert(record))
+    }
+
+    fn change(&self, id: &KeyId, change: KeyChange) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
+        let _made = self.0.keys.change(id, change);
+        Answer::later(std::future::pending())
+    }
+
+    fn list(&self, filter: &KeyFilter, after: Option<&KeyId>, limit: usize) -> Answer<Result<Page, AdminError>> {
+        Answer::Now(Ok(self.0.keys.list(filter, after, limit)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_hold_whatever_was_cloned_before() {
+    let (far, issued, _) = Far::with_key();
+    let cached = Cached::new(far.clone());
+    let _clone = cached.clone();
+    let brief = cached.ttl(SECOND).unwrap();
+    brief.find(&Lookup::Id(*issued.id())).await.unwrap();
+    settle().await;
+    brief.find(&Lookup::Id(*issued.id())).await.unwrap();
+    far.asked();
+
+    advance(SECOND).await;
+    brief.find(&Lookup::Id(*issued.id())).await.unwrap();
+
+    assert_eq!(far.asked(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ mod audit;
 pub mod cached;
 mod change;
 mod closure;
+mod error;
 #[cfg(feature = "file")]
 pub mod file;
 pub mod memory;
@@ -37,8 +38,6 @@ pub mod sqlite;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod upkeep;
 
-use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -48,6 +47,7 @@ pub use audit::{AuditAction, AuditEntry};
 pub use cached::Cached;
 pub use change::KeyChange;
 pub use closure::{StoreFn, store_fn};
+pub use error::AdminError;
 #[cfg(feature = "file")]
 pub use file::{FileStatus, FileStore, FileStoreBuilder, KeyFileError};
 pub use memory::MemoryStore;
@@ -58,7 +58,7 @@ pub use postgres::{PostgresStore, PostgresStoreBuilder};
 pub use sqlite::{SqliteStore, SqliteStoreBuilder};
 
 use super::issue::after;
-use super::{IssueError, IssuedKey, KeyDigest, KeyId, KeyRecord, KeyRules, NewKey};
+use super::{IssuedKey, KeyDigest, KeyId, KeyRecord, KeyRules, NewKey};
 use crate::{Answer, Durability, Secret, StoreError};
 
 /// What a look-up found: a record, nothing, or an error of the store.
@@ -237,7 +237,7 @@ pub trait KeyAdmin: KeyStore {
     /// # Errors
     ///
     /// [`AdminError::NotFound`], [`AdminError::Ended`] for a key that is revoked or has expired, and
-    /// [`IssueError::ForeignId`] if the id of the key cannot stand in a key of the store's format.
+    /// [`IssueError::ForeignId`](crate::IssueError::ForeignId) if the id of the key cannot stand in a key of the store's format.
     fn rotate(&self, id: &KeyId, grace: Duration) -> Answer<Result<IssuedKey, AdminError>> {
         let rules = self.rules();
         match rules.reissue(id) {
@@ -283,6 +283,22 @@ impl<T: KeyAdmin + ?Sized> KeyAdmin for Arc<T> {
         limit: usize,
     ) -> Answer<Result<Vec<AuditEntry>, AdminError>> {
         (**self).audit(key, before, limit)
+    }
+
+    fn revoke(&self, id: &KeyId) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
+        (**self).revoke(id)
+    }
+
+    fn issue(&self, new: NewKey) -> Answer<Result<IssuedKey, AdminError>> {
+        (**self).issue(new)
+    }
+
+    fn import(&self, key: &Secret, new: NewKey) -> Answer<Result<Arc<KeyRecord>, AdminError>> {
+        (**self).import(key, new)
+    }
+
+    fn rotate(&self, id: &KeyId, grace: Duration) -> Answer<Result<IssuedKey, AdminError>> {
+        (**self).rotate(id, grace)
     }
 
     fn durability(&self) -> Durability {
@@ -363,57 +379,4 @@ pub struct Page {
     pub records: Vec<Arc<KeyRecord>>,
     /// Behind which id the next page starts, if there is one.
     pub next: Option<KeyId>,
-}
-
-/// A change to a store was not made.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum AdminError {
-    /// The key could not be made.
-    Issue(IssueError),
-    /// There is no key of that id.
-    NotFound,
-    /// There is a key of that id or digest already.
-    AlreadyExists,
-    /// The key is revoked or has expired, and cannot be given a new secret.
-    Ended,
-    /// The store does not do such a thing.
-    Unsupported,
-    /// The store could not answer.
-    Store(StoreError),
-}
-
-impl fmt::Display for AdminError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Issue(_) => "the key could not be made",
-            Self::NotFound => "there is no key of that id",
-            Self::AlreadyExists => "there is a key of that id or digest already",
-            Self::Ended => "the key is revoked or has expired",
-            Self::Unsupported => "this store does not do that",
-            Self::Store(_) => "the key store could not answer",
-        })
-    }
-}
-
-impl Error for AdminError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Issue(error) => Some(error),
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<IssueError> for AdminError {
-    fn from(error: IssueError) -> Self {
-        Self::Issue(error)
-    }
-}
-
-impl From<StoreError> for AdminError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }

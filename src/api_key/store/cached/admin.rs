@@ -3,28 +3,43 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Cached;
 use super::copies::Place;
+use super::{Cached, Shared};
 use crate::api_key::store::{AdminError, AuditEntry, KeyAdmin, KeyChange, KeyFilter, Lookup, Page};
 use crate::api_key::{KeyId, KeyRecord};
 use crate::{Answer, Durability};
 
 impl<S: KeyAdmin> Cached<S> {
-    /// Drops the copy of a key when its change is done, or may have been.
+    /// Drops the copy of a key when its change is done, or may have been: also if nobody waits for it any more.
     fn after<T: Send + 'static>(&self, id: KeyId, done: Answer<T>) -> Answer<T> {
-        let shared = Arc::clone(&self.0);
+        let forget = Forget { shared: Arc::clone(&self.0), id: Some(id) };
         done.map(move |outcome| {
-            shared.forget(&id);
+            drop(forget);
             outcome
         })
     }
 
     fn after_all<T: Send + 'static>(&self, done: Answer<T>) -> Answer<T> {
-        let shared = Arc::clone(&self.0);
+        let forget = Forget { shared: Arc::clone(&self.0), id: None };
         done.map(move |outcome| {
-            shared.forget_all();
+            drop(forget);
             outcome
         })
+    }
+}
+
+/// Drops the copy of a key, or all of them, when it is dropped itself.
+struct Forget<S> {
+    shared: Arc<Shared<S>>,
+    id: Option<KeyId>,
+}
+
+impl<S> Drop for Forget<S> {
+    fn drop(&mut self) {
+        match &self.id {
+            Some(id) => self.shared.forget(id),
+            None => self.shared.forget_all(),
+        }
     }
 }
 

@@ -108,7 +108,15 @@ pub(super) async fn leaked(global: &Global, said: &Nothing) -> Result<(), Failur
     let key = secret("key", said).await?;
     let keys = Keys::open(global, false).await?;
     let found = find(&keys, key.expose()).await?.map_err(|error| Failure::no(error.to_string()))?;
-    let record = found.ok_or(AdminError::NotFound)?;
+    let format = keys.rules.format();
+    let record = found.ok_or_else(|| match format.owns(key.expose()) {
+        true => Failure::from(AdminError::NotFound),
+        false => Failure::no(format!(
+            "there is no such key, and nothing was revoked: it does not start with `{}_`, which --prefix says, and one of which \
+             there is only a slow hash cannot be found by itself",
+            format.prefix()
+        )),
+    })?;
     let now = keys.rules.now();
     match secret_of(&keys, &record, key.expose())? {
         Which::None => return Err(Failure::no("the key is not right, and nothing was revoked")),
