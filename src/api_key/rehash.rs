@@ -63,7 +63,7 @@ impl Rehasher {
         }
         let (admin, to) = (Arc::clone(&self.admin), hasher.digest(key));
         runtime.spawn(async move {
-            // The old digest goes on working: another use tries again.
+            // The old digest goes on working: a use after a minute tries again.
             let _outcome = admin.change(&id, KeyChange::Rehash { from, to }).await;
             drop(permit);
         });

@@ -25,7 +25,9 @@ impl Connected {
     pub(crate) async fn to(server: RedisServer) -> Result<Arc<Self>, StoreError> {
         let client = server.client()?;
         let link = Link::new(client.clone(), &server);
-        let barrier = Barrier::new(Link::new(client, &server), server.key(format_args!("written")));
+        // One connection writes and waits; which process that was with is compared each time.
+        let for_good = server.clone().check_every(Duration::MAX);
+        let barrier = Barrier::new(Link::new(client, &for_good), server.key(format_args!("written")));
         let (volatile, warned) = (AtomicBool::new(false), AtomicBool::new(false));
         let connected = Self { server, link, barrier, volatile, warned };
         let live = connected.link.live().await?;

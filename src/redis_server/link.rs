@@ -42,7 +42,7 @@ pub(super) struct Live {
     pub(super) connection: MultiplexedConnection,
     pub(super) health: Arc<Health>,
     number: u64,
-    made_at: Instant,
+    checked_at: Instant,
 }
 
 /// What is asked of a server.
@@ -140,12 +140,21 @@ impl Link {
         let mut state = self.lock();
         match outcome {
             Ok((connection, health)) => {
-                let live = Live { connection, health, number, made_at: Instant::now() };
+                let live = Live { connection, health, number, checked_at: Instant::now() };
                 state.failed = None;
                 state.live = (!state.closed).then(|| live.clone());
                 Ok(live)
             }
+            // A connection that is there goes on, if it is only that there is no other one at the moment.
+            Err(StoreError::Unavailable { .. }) if state.live.is_some() => match &mut state.live {
+                Some(live) => {
+                    live.checked_at = Instant::now();
+                    Ok(live.clone())
+                }
+                None => Err(StoreError::unavailable("the connection is gone")),
+            },
             Err(error) => {
+                state.live = None;
                 state.failed = Some((Instant::now(), error.clone()));
                 Err(error)
             }
@@ -159,7 +168,7 @@ impl Link {
         }
         let failed = state.failed.as_ref().filter(|(when, _)| when.elapsed() < COOL_DOWN);
         // The server may have been set up in another way since: a new connection finds out.
-        let live = state.live.clone().filter(|live| live.made_at.elapsed() < self.check_every);
+        let live = state.live.clone().filter(|live| live.checked_at.elapsed() < self.check_every);
         live.map(Ok).or_else(|| failed.map(|(_, error)| Err(error.clone())))
     }
 

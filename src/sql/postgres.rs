@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
+use tokio::time;
 
 use super::{newer, store_error};
 use crate::StoreError;
 
 /// A connection that was not used for so long is looked at before it is.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long a connection may take to answer when it is given back.
+const RETURN: Duration = Duration::from_secs(1);
 
 /// Connects to a server by its URL; see [`PostgresStoreBuilder::open`](crate::PostgresStoreBuilder::open).
 pub(crate) async fn connect(url: &str, connections: u32, timeout: Duration) -> Result<PgPool, StoreError> {
@@ -28,6 +31,15 @@ pub(crate) async fn connect(url: &str, connections: u32, timeout: Duration) -> R
                 connection.ping().await?;
             }
             Ok(true)
+        })
+    });
+    // What was given up in the middle of a question may never be answered: such a connection is closed, and takes nobody's place.
+    let pool = pool.after_release(|connection, _| {
+        Box::pin(async move {
+            match time::timeout(RETURN, connection.ping()).await {
+                Ok(answered) => answered.map(|()| true),
+                Err(_) => Err(sqlx::Error::PoolTimedOut),
+            }
         })
     });
     pool.connect_with(options).await.map_err(failed)

@@ -58,11 +58,15 @@ impl Notices {
 
     /// Waits for the next notice; there is none once the store is gone. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Notice> {
-        if let Some(link) = self.overflow.link().take() {
-            return Some(link);
-        }
         if self.overflow.changes.swap(false, Ordering::AcqRel) {
             return Some(Notice::AllChanged);
+        }
+        if let Ok(notice) = self.waiting.try_recv() {
+            return Some(notice);
+        }
+        // It is later than all that waited.
+        if let Some(link) = self.overflow.link().take() {
+            return Some(link);
         }
         self.waiting.recv().await
     }
@@ -79,14 +83,21 @@ impl NoticeSender {
     /// Tells something. It never waits: where the reader does not keep up, it is told that all keys may have changed, and the last
     /// that was said of the link. Returns whether there is still somebody to tell.
     pub fn send(&self, notice: Notice) -> bool {
-        let notice = match self.sender.try_send(notice) {
-            Ok(()) => return true,
-            Err(mpsc::error::TrySendError::Closed(_)) => return false,
-            Err(mpsc::error::TrySendError::Full(notice)) => notice,
+        let is_link = matches!(notice, Notice::Connected | Notice::Disconnected(_));
+        let mut link = self.overflow.link();
+        // What is said of the link overtakes nothing that was said of it before.
+        let notice = match is_link && link.is_some() {
+            true => notice,
+            false => match self.sender.try_send(notice) {
+                Ok(()) => return true,
+                Err(mpsc::error::TrySendError::Closed(_)) => return false,
+                Err(mpsc::error::TrySendError::Full(notice)) => notice,
+            },
         };
-        if matches!(notice, Notice::Connected | Notice::Disconnected(_)) {
-            *self.overflow.link() = Some(notice);
+        if is_link {
+            *link = Some(notice);
         }
+        drop(link);
         self.overflow.changes.store(true, Ordering::Release);
         // The reader may have read all that waited before there was an overflow to be seen, and wait itself by now.
         let _there_is_more_to_read = self.sender.try_send(Notice::AllChanged);

@@ -21,9 +21,11 @@ const WRITE: &str = "
 const DROP: &str = "DELETE FROM tower_keep_denied WHERE told_by = $1 AND name = $2";
 /// Those who change the same name wait for each other. What else has the same number waits, too, and loses nothing by it.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended(encode($2, 'hex'), hashtext($1)))";
-/// A change is confirmed when it is on the disk.
+/// A change is confirmed when it is on the disk; and whoever ends in the middle of one holds nobody up for long.
 const DURABLE: &str = "
-    SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
+    SELECT set_config('lock_timeout', '1500', true), set_config('idle_in_transaction_session_timeout', '10000', true),
+        set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+            ELSE current_setting('synchronous_commit') END, true)";
 const SWEEP: &str = "
     DELETE FROM tower_keep_denied WHERE (told_by, name) IN (
         SELECT told_by, name FROM tower_keep_denied WHERE kept_until < $1 LIMIT 100 FOR UPDATE SKIP LOCKED

@@ -89,8 +89,8 @@ impl ReplayStore for PostgresReplayStore {
             let used = sqlx::query_scalar::<_, bool>(USE).bind(id).bind(until).bind(now);
             let is_first = used.fetch_optional(&pool).await.map_err(failed)?.is_some();
             if sweeps {
-                // What is not dropped now is dropped later; the proof was used all the same.
-                let _later = sqlx::query(SWEEP).bind(now).execute(&pool).await;
+                // Nobody waits for that, and what is not dropped now is dropped later.
+                tokio::spawn(async move { sqlx::query(SWEEP).bind(now).execute(&pool).await });
             }
             Ok(is_first)
         })

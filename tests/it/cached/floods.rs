@@ -1,11 +1,13 @@
 //! Many keys at once, most of them made up.
 
 use http::StatusCode;
+use std::future::Future;
+
 use tokio::time::{Instant, advance};
-use tower_keep::{ApiKeyLayer, Cached, KeyDigest, KeyId, KeyStore, Lookup, NewKey, Notice};
+use tower_keep::{ApiKeyLayer, Cached, KeyDigest, KeyHasher, KeyId, KeyStore, Lookup, NewKey, Notice, Secret};
 
 use super::{Far, MILLISECOND, SECOND, Weather, outage, settle};
-use crate::support::{status, with_key};
+use crate::support::{TestClock, get, rules, status, with, with_key};
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_made_up_keys_is_no_flood_of_questions() {
@@ -93,7 +95,7 @@ async fn a_flood_of_unknown_keys_keeps_no_known_one_from_being_asked_for() {
     assert_eq!(status(layer.clone(), with_key(&issued)).await, StatusCode::OK);
     advance(11 * SECOND).await;
     far.set(Weather::Slow(SECOND));
-    for _ in 0..1_000 {
+    for _ in 0..1_500 {
         tokio::spawn(status(layer.clone(), with_key(&far.rules().issue(NewKey::for_owner("x")).unwrap())));
     }
     settle().await;
@@ -122,4 +124,50 @@ async fn changes_that_overtake_look_ups_make_no_more_of_them() {
     settle().await;
 
     assert_eq!(far.asked(), 192);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_moved_in_is_known_as_any_other() {
+    let clock = TestClock::new();
+    let hasher = KeyHasher::peppered("p1", [7; 32]).unwrap().also_accepting_bare_sha256().unwrap();
+    let far = Far::new(rules(&clock).with_hasher(hasher).accepting_imported());
+    let key = "an-old-key-of-some-other-system";
+    far.keys.import(&Secret::new(key.to_owned()), NewKey::for_owner("legacy")).unwrap();
+    let request = || with(get("/"), "x-api-key", key);
+    let layer = ApiKeyLayer::new(Cached::new(far.clone()));
+    for _ in 0..2 {
+        assert_eq!(status(layer.clone(), request()).await, StatusCode::OK);
+        settle().await;
+    }
+    for n in 0..20_000 {
+        status(layer.clone(), with(get("/"), "x-api-key", &format!("a-key-that-was-made-up-{n}"))).await;
+    }
+    far.set(Weather::Hanging);
+    advance(3 * SECOND).await;
+    far.asked();
+
+    let start = Instant::now();
+    assert_eq!(status(layer, request()).await, StatusCode::OK);
+
+    assert_eq!(start.elapsed(), std::time::Duration::ZERO);
+    assert_eq!(far.asked(), 0, "that it has no digest of an older kind is not asked about");
+}
+
+#[test]
+fn a_runtime_that_has_ended_is_an_outage_and_no_deadlock() {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let handle = runtime.handle().clone();
+        let (far, issued, _) = Far::with_key();
+        let cached = Cached::new(far);
+        drop(runtime);
+        let _within = handle.enter();
+        let mut finding = std::pin::pin!(cached.find(&Lookup::Id(*issued.id())).into_future());
+        let _pending = finding.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        cached.clear();
+        done.send(()).unwrap();
+    });
+
+    assert!(ended.recv_timeout(std::time::Duration::from_secs(10)).is_ok());
 }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +14,9 @@ const LISTENING: [&[u8]; 2] = [b"LISTEN", b"TRACKING"];
 pub struct Wire {
     pub address: SocketAddr,
     deaf: Arc<AtomicBool>,
+    /// Before which connection those stand that hear nothing any more.
+    silent: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Wire {
@@ -22,15 +25,25 @@ impl Wire {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let deaf = Arc::<AtomicBool>::default();
-        let cut = Arc::clone(&deaf);
+        let (silent, connections) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (cut, hush, count) = (Arc::clone(&deaf), Arc::clone(&silent), Arc::clone(&connections));
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 if let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
-                    tokio::spawn(carry(near, far, Arc::clone(&cut)));
+                    let number = count.fetch_add(1, Ordering::SeqCst);
+                    let (cut, hush) = (Arc::clone(&cut), Arc::clone(&hush));
+                    let is_cut =
+                        move |listens| number < hush.load(Ordering::SeqCst) || (listens && cut.load(Ordering::SeqCst));
+                    tokio::spawn(carry(near, far, is_cut));
                 }
             }
         });
-        Self { address, deaf }
+        Self { address, deaf, silent, connections }
+    }
+
+    /// From now on, no connection that there is hears anything, and new ones do: as after a machine that routes was changed.
+    pub fn silence(&self) {
+        self.silent.store(self.connections.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// From now on, who listens hears nothing, and is not told that either.
@@ -39,7 +52,7 @@ impl Wire {
     }
 }
 
-async fn carry(near: TcpStream, far: TcpStream, deaf: Arc<AtomicBool>) {
+async fn carry(near: TcpStream, far: TcpStream, is_cut: impl Fn(bool) -> bool) {
     let listens = Arc::<AtomicBool>::default();
     let noted = Arc::clone(&listens);
     let (mut from_near, mut to_near) = near.into_split();
@@ -58,7 +71,7 @@ async fn carry(near: TcpStream, far: TcpStream, deaf: Arc<AtomicBool>) {
     let back = async {
         let mut bytes = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from_far.read(&mut bytes).await {
-            if deaf.load(Ordering::SeqCst) && listens.load(Ordering::SeqCst) {
+            if is_cut(listens.load(Ordering::SeqCst)) {
                 continue;
             }
             if to_near.write_all(&bytes[..count]).await.is_err() {

@@ -33,7 +33,7 @@ async fn survives_crashes(mut server: Server) {
         let writers: Vec<_> =
             (0..8).map(|n| tokio::spawn(write(store.clone(), denied.clone(), n, Arc::clone(&ends)))).collect();
         // Under way, at different points of the second in which the log is written.
-        sleep(Duration::from_millis(2300 + 350 * round)).await;
+        sleep(Duration::from_millis(4300 + 350 * round)).await;
         server.kill();
         ends.store(true, Ordering::Release);
         let mut confirmed = Confirmed::default();

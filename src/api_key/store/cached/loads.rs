@@ -5,6 +5,8 @@
 //! is no order of events in which what was read before a change is kept after it.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +25,7 @@ use crate::{StoreError, events};
 const UNKNOWN_AT_ONCE: usize = 192;
 /// How many besides, of keys of which there is a copy or was one until lately.
 const KNOWN_AT_ONCE: usize = 64;
-/// How many may be under way or wait until they can be.
+/// How many of each kind may be under way or wait until they can be.
 const WAITING: usize = 1024;
 /// How long the store has to settle a doubt about a copy that is good for a while yet.
 const DOUBT: Duration = Duration::from_millis(250);
@@ -34,20 +36,26 @@ type Outcome = watch::Receiver<Option<Found>>;
 
 pub(super) struct Loads {
     flights: Mutex<Flights>,
-    unknown: Semaphore,
-    known: Semaphore,
+    unknown: Lane,
+    known: Lane,
+}
+
+/// Look-ups of one kind.
+struct Lane {
+    turns: Semaphore,
     /// How many there are, those that a change has overtaken among them.
     flying: AtomicUsize,
 }
 
+impl Lane {
+    fn new(at_once: usize) -> Self {
+        Self { turns: Semaphore::new(at_once), flying: AtomicUsize::new(0) }
+    }
+}
+
 impl Default for Loads {
     fn default() -> Self {
-        Self {
-            flights: Mutex::default(),
-            unknown: Semaphore::new(UNKNOWN_AT_ONCE),
-            known: Semaphore::new(KNOWN_AT_ONCE),
-            flying: AtomicUsize::new(0),
-        }
+        Self { flights: Mutex::default(), unknown: Lane::new(UNKNOWN_AT_ONCE), known: Lane::new(KNOWN_AT_ONCE) }
     }
 }
 
@@ -75,6 +83,10 @@ impl Loads {
         drop_copies();
     }
 
+    const fn lane(&self, is_known: bool) -> &Lane {
+        if is_known { &self.known } else { &self.unknown }
+    }
+
     /// Runs something if a look-up still counts.
     fn if_current(&self, place: &Place, number: u64, then: impl FnOnce()) -> bool {
         let mut flights = self.lock();
@@ -99,19 +111,18 @@ impl<S: KeyStore> Shared<S> {
                 // It was not answered in time, or ended without an answer.
                 _ => late(),
             },
-            // There is no saying whether the store answers: what is good for a while yet is served, and nothing longer.
-            Err(busy @ StoreError::Unavailable { .. }) => {
-                let copy = self.copies.record(&place).filter(|copy| Instant::now() < copy.until);
-                return copy.map_or(Err(busy), |copy| Ok(Some(copy.record)));
-            }
             Err(error) => Err(error),
         };
         match found {
             Err(error @ StoreError::Unavailable { .. }) => {
-                let now = Instant::now();
-                match self.copies.record(&place).filter(|copy| now < copy.until + self.settings.stale) {
+                let (now, is_busy) = (Instant::now(), is_busy(&error));
+                // Where nobody asked the store there is no saying whether it is down: nothing stale is served for that.
+                let longer = if is_busy { Duration::ZERO } else { self.settings.stale };
+                match self.copies.record(&place).filter(|copy| now < copy.until + longer) {
                     Some(copy) => {
-                        self.doubts.suspend(now + SUSPENDED);
+                        if !is_busy {
+                            self.doubts.suspend(now + SUSPENDED);
+                        }
                         Ok(Some(copy.record))
                     }
                     None => Err(error),
@@ -122,12 +133,12 @@ impl<S: KeyStore> Shared<S> {
     }
 
     fn join(self: &Arc<Self>, place: Place) -> Result<Outcome, StoreError> {
-        let mut flights = self.loads.lock();
+        let flights = self.loads.lock();
         // It may have ended since it was looked for.
         if let Some(known) = self.copies.find(&place, Instant::now(), &self.doubts) {
             return Ok(watch::channel(Some(Ok(known.record))).1);
         }
-        self.start(place, &mut flights)
+        self.start(place, flights)
     }
 
     /// Asks for a record that is known, ahead of time.
@@ -136,16 +147,18 @@ impl<S: KeyStore> Shared<S> {
             return;
         }
         // What cannot be found out now is found out when it has to be.
-        let _under_way = self.start(place, &mut self.loads.lock());
+        let _under_way = self.start(place, self.loads.lock());
     }
 
     /// Joins the look-up of a key, or starts it.
-    fn start(self: &Arc<Self>, place: Place, flights: &mut Flights) -> Result<Outcome, StoreError> {
+    fn start(self: &Arc<Self>, place: Place, mut flights: MutexGuard<'_, Flights>) -> Result<Outcome, StoreError> {
         if let Some(flight) = flights.by_place.get(&place) {
             return Ok(flight.outcome.clone());
         }
-        if self.loads.flying.load(Ordering::Relaxed) >= WAITING {
-            return Err(StoreError::unavailable("too many look-ups of keys are under way"));
+        let is_known = self.copies.know(&place);
+        let flying = &self.loads.lane(is_known).flying;
+        if flying.load(Ordering::Relaxed) >= WAITING {
+            return Err(StoreError::unavailable(Busy));
         }
         let runtime = Handle::try_current()
             .map_err(|_| StoreError::misconfigured("it takes a runtime of tokio to look keys up"))?;
@@ -153,8 +166,11 @@ impl<S: KeyStore> Shared<S> {
         flights.next += 1;
         let (sender, outcome) = watch::channel(None);
         flights.by_place.insert(place, Flight { number, outcome: outcome.clone() });
-        self.loads.flying.fetch_add(1, Ordering::Relaxed);
-        runtime.spawn(Pilot { shared: Arc::clone(self), place, number, epoch: self.doubts.epoch() }.fly(sender));
+        flying.fetch_add(1, Ordering::Relaxed);
+        let pilot = Pilot { shared: Arc::clone(self), place, number, epoch: self.doubts.epoch(), is_known };
+        // A runtime that has ended drops what it is given at once, and that takes the look-up back.
+        drop(flights);
+        runtime.spawn(pilot.fly(sender));
         Ok(outcome)
     }
 }
@@ -163,12 +179,29 @@ fn late() -> Found {
     Err(StoreError::unavailable("the key store did not answer in time"))
 }
 
+/// A look-up was not made, since there are so many.
+#[derive(Debug)]
+struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too many look-ups of keys are under way")
+    }
+}
+
+impl Error for Busy {}
+
+fn is_busy(error: &StoreError) -> bool {
+    error.source().is_some_and(|source| source.is::<Busy>())
+}
+
 /// Flies a look-up, and leaves nothing behind if it crashes.
 struct Pilot<S: KeyStore> {
     shared: Arc<Shared<S>>,
     place: Place,
     number: u64,
     epoch: u64,
+    is_known: bool,
 }
 
 impl<S: KeyStore> Pilot<S> {
@@ -179,7 +212,9 @@ impl<S: KeyStore> Pilot<S> {
             // Those who wait may have come after the change by which it was overtaken. What is found now is as new as that.
             (found, _) = self.ask().await;
         }
-        if let Err(error) = &found {
+        if let Err(error) = &found
+            && !is_busy(error)
+        {
             shared.doubts.rest(Instant::now() + SUSPENDED);
             events::key_store_failed(&shared.log, error);
         }
@@ -188,9 +223,10 @@ impl<S: KeyStore> Pilot<S> {
 
     /// Asks the store as soon as it is this one's turn, and returns when that was.
     async fn ask(&self) -> (Found, Instant) {
-        let (loads, wait) = (&self.shared.loads, self.shared.settings.timeout);
-        let turns = if self.shared.copies.know(&self.place) { &loads.known } else { &loads.unknown };
-        let Ok(Ok(_turn)) = timeout(wait, turns.acquire()).await else { return (late(), Instant::now()) };
+        let (lane, wait) = (self.shared.loads.lane(self.is_known), self.shared.settings.timeout);
+        let Ok(Ok(_turn)) = timeout(wait, lane.turns.acquire()).await else {
+            return (Err(StoreError::unavailable(Busy)), Instant::now());
+        };
         let asked = Instant::now();
         let found = timeout(wait, self.shared.store.find(&self.place.lookup())).await;
         (found.unwrap_or_else(|_| late()), asked)
@@ -230,6 +266,6 @@ impl<S: KeyStore> Pilot<S> {
 impl<S: KeyStore> Drop for Pilot<S> {
     fn drop(&mut self) {
         self.shared.loads.if_current(&self.place, self.number, || {});
-        self.shared.loads.flying.fetch_sub(1, Ordering::Relaxed);
+        self.shared.loads.lane(self.is_known).flying.fetch_sub(1, Ordering::Relaxed);
     }
 }

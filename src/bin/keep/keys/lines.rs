@@ -105,7 +105,7 @@ fn reason(error: &serde_json::Error) -> String {
             format!("a value of another type than is needed, before column {column}")
         }
         Category::Data if text.starts_with("unknown field") => {
-            let expected = text.split_once("expected").map_or("others are needed", |(_, expected)| expected.trim());
+            let expected = text.rsplit_once(", expected").map_or("others are needed", |(_, expected)| expected.trim());
             format!("a field that is not known, before column {column}; those known are {expected}")
         }
         Category::Data => text.to_owned(),
